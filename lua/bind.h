@@ -1,0 +1,120 @@
+/* bind.h -- the binding pattern: the only bridge between engine status and Lua errors.
+ *
+ * A binding: push an empty userdata with its metatable, check arguments, call the engine, store
+ * the result. Nothing that owns a resource lives in a C local across a Lua call that can raise:
+ * resources live in userdata made first, released by __gc (idempotent; never calls Lua).
+ *
+ * A class is a const struct lua_class: methods, properties and documentation in one table. From it
+ * come the metatable, "did you mean" for unknown members, the "use a colon" message, ?help, Tab
+ * completion and the manual. */
+#ifndef LUA_BIND_H
+#define LUA_BIND_H
+
+#include "engine/core/options.h"
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lua_method {
+    const char *name;
+    lua_CFunction call;
+    const char *signature; /* "df:head(n = 5)" */
+    const char *doc;       /* one or more sentences */
+    const struct option_table *options; /* of its table argument, or NULL */
+};
+
+struct lua_property {
+    const char *name;
+    lua_CFunction get;  /* (object) -> value */
+    lua_CFunction set;  /* (object, value); NULL = read only */
+    const char *doc;
+};
+
+struct lua_class {
+    const char *name;  /* "DataFrame": metatable name and what type errors say */
+    const char *doc;   /* what it is, one paragraph */
+    const struct lua_method *methods;      /* ends with a NULL name */
+    const struct lua_property *properties; /* ends with a NULL name; may be NULL */
+    const struct lua_method *statics;      /* Class.from_x(...); ends with NULL; may be NULL */
+    lua_CFunction construct;               /* Class(...) or Class{...}; may be NULL */
+    const char *signature;                 /* of construct */
+    const struct option_table *options;    /* of construct's table argument, or NULL */
+    const luaL_Reg *meta;    /* __gc, __len, __tostring, __add ...; ends with NULL; may be NULL */
+    /* (object, key) for a key that is neither method nor property: push the value and return 1, or
+     * return 0 for "no such member" (then the error with suggestions is raised). May be NULL. */
+    int (*index)(lua_State *L);
+    /* (object, key, value) for a key that is no property; return 1 if handled. May be NULL. */
+    int (*newindex)(lua_State *L);
+    /* offer further names (columns, keys) for suggestions and Tab; must not run Lua code */
+    void (*names)(void *object, void (*offer)(void *ctx, const char *name), void *ctx);
+};
+
+/* Every class, NULL-terminated (lua/open.c): help, tests and the manual walk it. */
+extern const struct lua_class *const lua_classes[];
+/* Global functions (load_dataset, get_peft_model, help ...), NULL-terminated array of arrays,
+ * each array ends with a NULL name (lua/open.c). */
+extern const struct lua_method *const lua_functions[];
+
+/* Creates metatables and the globals; called once per state by lua/open.c. The class table
+ * (lorash.DataFrame) is callable when 'construct' is set. */
+void bind_class(lua_State *L, const struct lua_class *c);
+void bind_function(lua_State *L, const struct lua_method *f);
+
+/* Raises status_message() as a Lua error when status is not OK (does not return then). The error
+ * is a table-free string; position is added by the error handler of shell/. ERR_CANCELLED raises
+ * "interrupted". */
+void bind_check(lua_State *L, int status);
+
+/* Raises an error of our own: same form as fail(). */
+int bind_error(lua_State *L, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Pushes a userdata of class 'c' of 'bytes' zeroed bytes, with one user value slot. */
+void *bind_new(lua_State *L, const struct lua_class *c, size_t bytes);
+
+/* The userdata at 'arg', or an error that says what was found and, when the first argument of a
+ * method is missing, "use a colon: df:head(3)". */
+void *bind_arg(lua_State *L, int arg, const struct lua_class *c);
+
+/* The userdata at 'arg' when it is of class 'c', else NULL. */
+void *bind_test(lua_State *L, int arg, const struct lua_class *c);
+
+/* Fills 'config' (already options_init'ed and owned by a userdata) from the table at 'arg' (none or
+ * nil = keep defaults). Aliases are accepted with a note where the row has one, unknown names
+ * refused with a suggestion, NOTE rows print their note (once per session). OBJECT rows are left
+ * to the caller (lua_getfield). Positional entries [1]... are left alone. */
+void bind_options(lua_State *L, int arg, const struct option_table *table, void *config);
+
+/* Value of option 'name' or any alias of it in the table at 'arg'; pushes it (nil if absent). */
+void bind_field(lua_State *L, int arg, const struct option_table *table, const char *name);
+
+/* 1-based index with negatives from the end, as the API's positions: returns 0-based in
+ * [0, count), or raises ("index 0: positions count from 1"). */
+int64_t bind_index(lua_State *L, int arg, int64_t count, const char *what);
+
+/* Status stream: a dim line such as "      note: ..." on stderr through the shell's one writer.
+ * Never raises. 'quiet' (lorash -q) drops it. */
+void bind_note(lua_State *L, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* The shell sets where notes go (text without newline); default: stderr. */
+void bind_set_note_writer(void (*write)(const char *text));
+
+/* True when the user pressed Ctrl-C; long loops poll it and return ERR_CANCELLED. Set by shell/.
+ * NULL-safe default: false. */
+extern volatile int bind_interrupted;
+
+/* The device and pool of the process, made by main (lua state's registry keeps nothing). */
+struct device;
+struct pool;
+struct bind_host {
+    struct device *device; /* opened on first use through bind_device */
+    struct pool *pool;
+    const char *device_name; /* --device */
+    uint64_t seed;           /* --seed */
+    bool quiet;
+};
+extern struct bind_host bind_host;
+struct device *bind_device(lua_State *L); /* opens bind_host.device_name on first use; raises */
+
+#endif
