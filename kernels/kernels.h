@@ -13,7 +13,12 @@
  *
  * Dtypes: the 'ref' device reads any storage dtype, computes in double and stores what the output
  * view asks for. The 'cpu' device computes in f32 over f32 views (F64 is refused there) and reads
- * weights in any stored format. A missing combination is an error, never a fallback.
+ * weights in any stored format. A missing combination is an error, never a fallback. copy, fill
+ * and stats take every dtype on every device.
+ *
+ * Strides: elementwise operations, copy, fill, reduce, stats and sumsq take any strides. All others
+ * want unit stride in the last dimension of their float views of 2 and 3 dimensions. No output may
+ * broadcast. Empty views (a size of 0) are valid and still have a data pointer.
  *
  * Names: T tokens (rows), H hidden width, V vocabulary, D head width, Hq / Hk query / key heads. */
 #ifndef KERNELS_KERNELS_H
@@ -150,7 +155,8 @@ int device_sync(struct device *d) MUST_CHECK;
 /* --- operations ----------------------------------------------------------------------------- */
 
 /* dst = src, converted to dst's dtype (round to nearest even). Any strides; src may broadcast
- * (stride 0). Same shape. Integer <-> float conversion is allowed (float to integer truncates). */
+ * (stride 0). Same shape. Integer <-> float conversion is allowed (float to integer truncates; what
+ * does not fit gives the nearest end of the range, NaN gives 0; integers that do not fit wrap). */
 struct copy_args {
     struct view dst, src;
     struct scratch work;
@@ -164,7 +170,8 @@ struct fill_args {
 };
 
 /* y = f(x), elementwise; y may be x (same memory, same strides). LINEAR: alpha * x + beta.
- * POW: x ^ alpha. GT/LT/GE/LE/EQ/NE: 1 where x <rel> alpha, else 0 (no gradient flows). */
+ * POW: x ^ alpha. GT/LT/GE/LE/EQ/NE: 1 where x <rel> alpha, else 0 (no gradient flows).
+ * RELU keeps NaN; the gradients of RELU and ABS at 0 are 0. */
 enum unary_kind {
     UNARY_LINEAR,
     UNARY_POW,
@@ -204,7 +211,7 @@ struct unary_grad_args {
 };
 
 /* z = a op b, elementwise; same shapes (broadcast by stride 0 views); z may be a or b.
- * AXPY: z = a + alpha * b. GT..NE give 1 or 0. */
+ * AXPY: z = a + alpha * b. MAX, MIN: NaN wins. GT..NE give 1 or 0. */
 enum binary_kind {
     BINARY_ADD,
     BINARY_SUB,
@@ -279,7 +286,8 @@ struct embed_args {
     struct scratch work;
 };
 
-/* y[ids[i]] += x[i], in order of i: the gradient of embed. y [rows, cols], x [n, cols]. */
+/* y[ids[i]] += x[i], in order of i: the gradient of embed. y [rows, cols], x [n, cols]. ids outside
+ * [0, rows) are skipped. */
 struct scatter_add_args {
     struct view y, x, ids;
     struct scratch work;
@@ -287,7 +295,7 @@ struct scatter_add_args {
 
 /* Residual add and RMSNorm in one: s = x + res (s = x when res is not given; then 'sum' may be left
  * out too), y = s / sqrt(mean(s^2) + eps) * w. x, res, sum, y [T,H], w [H], rstd [T] (saved
- * 1/sqrt(...), may be left out). sum may be x or res. */
+ * 1/sqrt(...), may be left out). sum may be x or res. H >= 1. */
 struct rms_norm_args {
     struct view y, x, res, sum, w, rstd;
     double eps;
@@ -342,7 +350,10 @@ struct glu_grad_args {
  *   score = scale * q.k; softcap c > 0: score = c * tanh(score / c); slopes [Hq] (when given):
  *   + slope * (j - (nk-nq+i)). Then softmax and the weighted sum of v.
  *   pages I32 [n, max_pages] with page_rows > 0: key row j of sequence s is row
- *   pages[s, j / page_rows] * page_rows + j % page_rows of k and v, and k_len must be given.
+ *   pages[s, j / page_rows] * page_rows + j % page_rows of k and v, and k_len must be given (k_start
+ *   is then not read and may be left out).
+ * window > 0 is for causal attention only. Rows of out and lse outside every sequence are not
+ * written.
  * A query that sees no key gives zeros, lse = -inf, and zero gradients.
  * max_q, max_k: upper bounds of the lengths, known to the host (launch sizes). */
 struct attention_args {
@@ -355,7 +366,7 @@ struct attention_args {
 };
 
 /* dq, dk, dv from dout and the saved out and lse. Not for paged keys. Rows of dk, dv that no query
- * reads are written as zero. */
+ * reads are written as zero; rows of dq outside every sequence are not written. */
 struct attention_grad_args {
     struct view dq, dk, dv, dout, out, lse, q, k, v;
     struct view q_start, k_start, slopes;
@@ -369,8 +380,9 @@ struct attention_grad_args {
  *   *loss += sum_t weight_t * (logsumexp(logits_t) - logits_t[target_t])      F64 one element
  *   *hits += sum over rows with weight > 0 of (argmax == target)              F64, may be left out
  * and, when 'grad' is set, logits are replaced in place by scale * weight_t * (softmax - onehot).
- * Rows of weight 0 are skipped (their logits become 0 with grad). smoothing e: the target
- * distribution is (1-e) onehot + e/V. */
+ * Rows of weight 0 are skipped, whatever they hold (their logits become 0 with grad). smoothing e:
+ * the target distribution is (1-e) onehot + e/V. The first of equal maxima is the argmax. A target
+ * outside [0, V) in a row of weight not 0 makes the loss and that row NaN. */
 struct cross_entropy_args {
     struct view logits, targets, weight, loss, hits;
     double scale, smoothing;
