@@ -1,0 +1,156 @@
+/* cpu.h -- what the files of kernels/cpu share: one C source, built three times.
+ *
+ * Each build has its own instruction set and suffix: CPU(gemm) is cpu_gemm_avx512, cpu_gemm_avx2 or
+ * cpu_gemm_plain, and every name with external linkage in kernels/cpu is spelled that way, so that
+ * the builds never share code. Operations are declared from kernels.def; table.c gathers them.
+ * An operation has CPU(x_workspace) only if it wants scratch.
+ *
+ * Vectors are the compiler's vector extensions: arithmetic, comparison and indexing are written as
+ * for scalars, and a comparison yields a vi of 0 / -1. Only gemm's tiles, its unpacking and
+ * vf_fma reach for intrinsics. CPU_WIDE=16 on the AVX2 build gives 16 lanes over two registers:
+ * that is how the wide code is tested on a chip without AVX-512. */
+#ifndef KERNELS_CPU_CPU_H
+#define KERNELS_CPU_CPU_H
+
+#include "kernels/base/pool.h"
+#include "kernels/kernels.h"
+#include <string.h>
+
+#ifndef CPU_ISA /* an editor or a linter looking at one file */
+#define CPU_ISA plain
+#endif
+#define CPU_PASTE2(name, isa) cpu_##name##_##isa
+#define CPU_PASTE(name, isa) CPU_PASTE2(name, isa)
+#define CPU(name) CPU_PASTE(name, CPU_ISA)
+
+#if !defined(__x86_64__) /* the three builds are then the same plain code */
+#undef CPU_AVX512
+#undef CPU_AVX2
+#endif
+#if defined(CPU_AVX512) || defined(CPU_AVX2)
+#include <immintrin.h>
+#endif
+
+/* --- operations ----------------------------------------------------------------------------- */
+
+#ifdef CPU_TABLE /* table.c: an operation or workspace query that is not there is NULL */
+#define CPU_LINKAGE __attribute__((weak))
+#else
+#define CPU_LINKAGE
+#endif
+
+#define OP(name, flags)                                                                            \
+    void CPU(name)(struct device *d, const struct name##_args *a) CPU_LINKAGE;                     \
+    size_t CPU(name##_workspace)(struct device *d, const struct name##_args *a) CPU_LINKAGE;
+#include "kernels/kernels.def"
+#undef OP
+
+/* --- vectors -------------------------------------------------------------------------------- */
+
+#if defined(CPU_WIDE)
+#define VF_LANES CPU_WIDE
+#elif defined(CPU_AVX512)
+#define VF_LANES 16
+#elif defined(CPU_AVX2)
+#define VF_LANES 8
+#else
+#define VF_LANES 4
+#endif
+
+typedef float vf __attribute__((vector_size(4 * VF_LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * VF_LANES)));
+typedef uint32_t vu __attribute__((vector_size(4 * VF_LANES)));
+
+static inline vf vf_load(const float *p)
+{
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void vf_store(float *p, vf v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+static inline vf vf_set(float x)
+{
+    return x - (vf){0}; /* x - 0 is x for every x, -0 included: a broadcast */
+}
+
+/* The first n (0..VF_LANES) lanes; the others are 0 and their memory is not touched. */
+static inline vf vf_load_part(const float *p, int64_t n)
+{
+    vf v = {0};
+    memcpy(&v, p, (size_t)n * sizeof(float));
+    return v;
+}
+
+static inline void vf_store_part(float *p, vf v, int64_t n)
+{
+    memcpy(p, &v, (size_t)n * sizeof(float));
+}
+
+/* a * b + c: one rounding on the AVX builds, two on the plain one. */
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+#if defined(CPU_AVX512)
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(CPU_AVX2) && VF_LANES == 8
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(CPU_AVX2)
+    union {
+        vf v;
+        __m256 half[VF_LANES / 8];
+    } x = {a}, y = {b}, z = {c};
+    for (int i = 0; i < VF_LANES / 8; i++)
+        z.half[i] = _mm256_fmadd_ps(x.half[i], y.half[i], z.half[i]);
+    return z.v;
+#else
+    return a * b + c;
+#endif
+}
+
+/* mask (0 / -1 per lane) ? a : b */
+static inline vf vf_select(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+/* NaN where either is NaN for vf_max(a, b) only if a is: callers that care test for it. */
+static inline vf vf_max(vf a, vf b)
+{
+    return vf_select(a < b, b, a);
+}
+
+static inline vf vf_min(vf a, vf b)
+{
+    return vf_select(b < a, b, a);
+}
+
+/* Sum and maximum over the lanes, in a fixed tree. */
+static inline float vf_sum(vf v)
+{
+    union {
+        vf v;
+        float f[VF_LANES];
+    } x = {v};
+    for (int n = VF_LANES / 2; n; n /= 2)
+        for (int i = 0; i < n; i++)
+            x.f[i] += x.f[i + n];
+    return x.f[0];
+}
+
+static inline float vf_max_lane(vf v)
+{
+    union {
+        vf v;
+        float f[VF_LANES];
+    } x = {v};
+    for (int n = VF_LANES / 2; n; n /= 2)
+        for (int i = 0; i < n; i++)
+            x.f[i] = x.f[i] < x.f[i + n] ? x.f[i + n] : x.f[i];
+    return x.f[0];
+}
+
+#endif
