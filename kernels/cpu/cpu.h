@@ -39,9 +39,9 @@
 #define CPU_LINKAGE
 #endif
 
-#define OP(name, flags)                                                                            \
-    void CPU(name)(struct device *d, const struct name##_args *a) CPU_LINKAGE;                     \
-    size_t CPU(name##_workspace)(struct device *d, const struct name##_args *a) CPU_LINKAGE;
+#define OP(name, flags)                                                         \
+    void CPU(name)(struct device * d, const struct name##_args *a) CPU_LINKAGE; \
+    size_t CPU(name##_workspace)(struct device * d, const struct name##_args *a) CPU_LINKAGE;
 #include "kernels/kernels.def"
 #undef OP
 
