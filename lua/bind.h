@@ -57,7 +57,13 @@ extern const struct lua_class *const lua_classes[];
  * each array ends with a NULL name (lua/open.c). */
 extern const struct lua_method *const lua_functions[];
 
-/* Creates metatables and the globals; called once per state by lua/open.c. The class table
+/* Every option table of the program, NULL-terminated (lua/open.c): help, manual and tests walk it. */
+extern const struct option_table *const option_tables[];
+
+/* A method's own upvalues are taken: (class, lua_method). Methods need no self check of their own
+ * beyond bind_arg, since a call through a dot is refused before they run.
+ *
+ * Creates metatables and the globals; called once per state by lua/open.c. The class table
  * (lorash.DataFrame) is callable when 'construct' is set. */
 void bind_class(lua_State *L, const struct lua_class *c);
 void bind_function(lua_State *L, const struct lua_method *f);
@@ -80,6 +86,19 @@ void *bind_arg(lua_State *L, int arg, const struct lua_class *c);
 /* The userdata at 'arg' when it is of class 'c', else NULL. */
 void *bind_test(lua_State *L, int arg, const struct lua_class *c);
 
+/* The class of the userdata at 'arg', or NULL when it is none of ours. */
+const struct lua_class *bind_class_of(lua_State *L, int arg);
+
+/* The class whose table (lorash.DataFrame) is at 'arg', or NULL. */
+const struct lua_class *bind_class_table(lua_State *L, int arg);
+
+/* The specification behind the function at 'arg' and its class (NULL for a global function), or
+ * NULL when the function is not ours. Runs nothing. */
+const struct lua_method *bind_method_of(lua_State *L, int arg, const struct lua_class **of);
+
+/* What the value at 'arg' is, for messages: "a DataFrame", "the text 'abc'", "nil". Returns out. */
+const char *bind_describe(lua_State *L, int arg, char *out, size_t bytes);
+
 /* Fills 'config' (already options_init'ed and owned by a userdata) from the table at 'arg' (none or
  * nil = keep defaults). Aliases are accepted with a note where the row has one, unknown names
  * refused with a suggestion, NOTE rows print their note (once per session). OBJECT rows are left
@@ -93,8 +112,13 @@ void bind_field(lua_State *L, int arg, const struct option_table *table, const c
  * [0, count), or raises ("index 0: positions count from 1"). */
 int64_t bind_index(lua_State *L, int arg, int64_t count, const char *what);
 
-/* Status stream: a dim line such as "      note: ..." on stderr through the shell's one writer.
- * Never raises. 'quiet' (lorash -q) drops it. */
+/* Where print and io.write of Lua go: the shell's one writer, so that a live progress line and a
+ * prompt survive output. Engine results that stream (generate) use it too. Default: stdout. */
+void bind_write(const char *text, size_t length);
+void bind_set_writer(void (*write)(const char *text, size_t length));
+
+/* Status stream: a dim, indented line on stderr through the shell's one writer; the text is given
+ * whole ("note: ...", "3,512 rows"). Never raises. 'quiet' (lorash -q) drops it. */
 void bind_note(lua_State *L, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* The shell sets where notes go (text without newline); default: stderr. */

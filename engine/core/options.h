@@ -94,7 +94,4 @@ bool options_changed(const struct option *o, const void *config);
 /* Type as a person says it: "integer", "number", "true or false", "text", "list of texts". */
 const char *options_type_name(enum option_type t);
 
-/* Every option table of the program, NULL-terminated: help, manual and tests walk it. */
-extern const struct option_table *const option_tables[];
-
 #endif

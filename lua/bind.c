@@ -1,0 +1,673 @@
+/* bind.c -- classes, functions, arguments and errors between the engine and Lua.
+ *
+ * Every method and function is one C closure over its specification, so that a call through a dot
+ * is answered with "use a colon", help() can find the text of any function value, and Tab knows
+ * what it looks at without running anything. Errors are plain strings without a position: the
+ * shell finds cell and line itself. */
+#include "lua/bind.h"
+#include "engine/core/suggest.h"
+#include "kernels/kernels.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#pragma weak device_open /* until kernels/device.c has landed */
+
+volatile int bind_interrupted;
+struct bind_host bind_host;
+
+static const char class_key; /* its address: metatable[&class_key] = the class */
+static const char noted_key; /* registry[&noted_key] = set of notes already given */
+
+/* --- errors and notes ------------------------------------------------------------------------ */
+
+void bind_check(lua_State *L, int status)
+{
+    if (!status)
+        return;
+    lua_pushstring(L, status == ERR_CANCELLED ? "interrupted" : status_message());
+    lua_error(L);
+}
+
+int bind_error(lua_State *L, const char *fmt, ...)
+{
+    char text[1024]; /* Lua's own formatter knows neither %.60s nor PRId64 */
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    lua_pushstring(L, text);
+    return lua_error(L);
+}
+
+static void write_to_stdout(const char *text, size_t length)
+{
+    fwrite(text, 1, length, stdout);
+}
+
+static void (*writer)(const char *text, size_t length) = write_to_stdout;
+
+void bind_set_writer(void (*write)(const char *text, size_t length))
+{
+    writer = write ? write : write_to_stdout;
+}
+
+void bind_write(const char *text, size_t length)
+{
+    writer(text, length);
+}
+
+static void note_to_stderr(const char *text)
+{
+    fprintf(stderr, "      %s\n", text);
+}
+
+static void (*note_writer)(const char *text) = note_to_stderr;
+
+void bind_set_note_writer(void (*write)(const char *text))
+{
+    note_writer = write ? write : note_to_stderr;
+}
+
+void bind_note(lua_State *L, const char *fmt, ...)
+{
+    (void)L;
+    if (bind_host.quiet)
+        return;
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    note_writer(text);
+}
+
+/* The note of an option, once per session. */
+static void note_once(lua_State *L, const struct option_table *t, const struct option *o)
+{
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &noted_key) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &noted_key);
+    }
+    lua_pushfstring(L, "%s.%s", t->name, o->name);
+    lua_pushvalue(L, -1);
+    if (lua_rawget(L, -3) == LUA_TNIL) {
+        lua_pushvalue(L, -2);
+        lua_pushboolean(L, 1);
+        lua_rawset(L, -5);
+        bind_note(L, "note: %s", o->note);
+    }
+    lua_pop(L, 3);
+}
+
+struct device *bind_device(lua_State *L)
+{
+    if (!bind_host.device) {
+        const char *name = bind_host.device_name ? bind_host.device_name : "cpu";
+        if (!device_open)
+            bind_error(L, "this build has no devices");
+        bind_check(L, device_open(name, bind_host.pool, &bind_host.device));
+    }
+    return bind_host.device;
+}
+
+/* --- objects --------------------------------------------------------------------------------- */
+
+const struct lua_class *bind_class_of(lua_State *L, int arg)
+{
+    if (lua_type(L, arg) != LUA_TUSERDATA || !lua_getmetatable(L, arg))
+        return NULL;
+    lua_rawgetp(L, -1, &class_key);
+    const struct lua_class *c = lua_touserdata(L, -1);
+    lua_pop(L, 2);
+    return c;
+}
+
+void *bind_test(lua_State *L, int arg, const struct lua_class *c)
+{
+    return bind_class_of(L, arg) == c ? lua_touserdata(L, arg) : NULL;
+}
+
+const char *bind_describe(lua_State *L, int arg, char *out, size_t bytes)
+{
+    const struct lua_class *c = bind_class_of(L, arg);
+    int type = lua_type(L, arg);
+    if (c)
+        snprintf(out, bytes, "a %s", c->name);
+    else if (type == LUA_TNONE || type == LUA_TNIL)
+        snprintf(out, bytes, "%s", type == LUA_TNONE ? "nothing" : "nil");
+    else if (type == LUA_TBOOLEAN)
+        snprintf(out, bytes, "%s", lua_toboolean(L, arg) ? "true" : "false");
+    else if (lua_isinteger(L, arg))
+        snprintf(out, bytes, "%lld", lua_tointeger(L, arg));
+    else if (type == LUA_TNUMBER)
+        snprintf(out, bytes, "%g", lua_tonumber(L, arg));
+    else if (type == LUA_TSTRING)
+        snprintf(out, bytes, "the text '%.40s'", lua_tostring(L, arg));
+    else
+        snprintf(out, bytes, "a %s", lua_typename(L, type));
+    return out;
+}
+
+void *bind_new(lua_State *L, const struct lua_class *c, size_t bytes)
+{
+    void *object = lua_newuserdatauv(L, bytes ? bytes : 1, 1);
+    memset(object, 0, bytes);
+    int type = luaL_getmetatable(L, c->name);
+    assert(type == LUA_TTABLE && "class has no row in lua_classes[] (lua/open.c)");
+    (void)type;
+    lua_setmetatable(L, -2);
+    return object;
+}
+
+/* Which of our functions is running? Its name for messages: "head". */
+static const char *running(lua_State *L)
+{
+    lua_Debug ar;
+    const struct lua_class *of;
+    const struct lua_method *m = NULL;
+    if (lua_getstack(L, 0, &ar) && lua_getinfo(L, "f", &ar)) {
+        m = bind_method_of(L, -1, &of);
+        lua_pop(L, 1);
+    }
+    return m ? m->name : "this function";
+}
+
+void *bind_arg(lua_State *L, int arg, const struct lua_class *c)
+{
+    void *object = bind_test(L, arg, c);
+    if (!object) {
+        char found[80];
+        bind_error(L, "%s: argument %d must be a %s, found %s", running(L), arg, c->name,
+                   bind_describe(L, arg, found, sizeof found));
+    }
+    return object;
+}
+
+int64_t bind_index(lua_State *L, int arg, int64_t count, const char *what)
+{
+    int whole;
+    lua_Integer i = lua_tointegerx(L, arg, &whole);
+    char found[80];
+    if (!whole || lua_type(L, arg) != LUA_TNUMBER)
+        return bind_error(L, "%s must be an integer, found %s", what,
+                          bind_describe(L, arg, found, sizeof found));
+    if (i == 0)
+        return bind_error(L, "%s 0: positions count from 1; hint: the first is 1, the last is -1",
+                          what);
+    if (i > count || i < -count)
+        return bind_error(L, "%s %lld is out of range; hint: there are %" PRId64, what, i, count);
+    return i > 0 ? i - 1 : count + i;
+}
+
+/* --- methods, properties, statics ------------------------------------------------------------ */
+
+static int count_methods(const struct lua_method *m)
+{
+    int n = 0;
+    while (m && m[n].name)
+        n++;
+    return n;
+}
+
+static const struct lua_property *find_property(const struct lua_class *c, const char *name)
+{
+    for (const struct lua_property *p = c->properties; p && p->name; p++)
+        if (!strcmp(p->name, name))
+            return p;
+    return NULL;
+}
+
+static void offer(void *ctx, const char *name)
+{
+    suggest_try(ctx, name);
+}
+
+/* Best match among every name an object (or, with object NULL, the class) has. The candidates of
+ * c->names are borrowed for the call only, so the text is copied out. */
+static const char *member_hint(const struct lua_class *c, void *object, const char *wanted,
+                               char *out, size_t bytes)
+{
+    struct suggest s = {.wanted = wanted};
+    for (const struct lua_method *m = c->methods; m && m->name; m++)
+        suggest_try(&s, m->name);
+    for (const struct lua_property *p = c->properties; p && p->name; p++)
+        suggest_try(&s, p->name);
+    if (object && c->names)
+        c->names(object, offer, &s);
+    if (!object)
+        for (const struct lua_method *m = c->statics; m && m->name; m++)
+            suggest_try(&s, m->name);
+    return suggest_hint(&s, out, bytes);
+}
+
+/* Closure over (class, method): a method called with anything but its object came through a dot. */
+static int call_method(lua_State *L)
+{
+    const struct lua_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    const struct lua_method *m = lua_touserdata(L, lua_upvalueindex(2));
+    if (bind_class_of(L, 1) != c) {
+        char found[80];
+        bind_describe(L, 1, found, sizeof found);
+        lua_Debug ar;
+        bool colon = lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) && ar.namewhat &&
+                     !strcmp(ar.namewhat, "method");
+        if (colon)
+            return bind_error(L, "%s is a method of %s, but was called on %s", m->name, c->name,
+                              found);
+        return bind_error(L, "%s.%s wants its %s first, found %s; hint: use a colon: %s", c->name,
+                          m->name, c->name, found, m->signature);
+    }
+    return m->call(L);
+}
+
+/* Closure over (class, method): Class.name(...); Class:name(...) passes the class table first. */
+static int call_static(lua_State *L)
+{
+    const struct lua_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    const struct lua_method *m = lua_touserdata(L, lua_upvalueindex(2));
+    if (lua_istable(L, 1) && lua_getmetatable(L, 1)) {
+        lua_rawgetp(L, -1, &class_key);
+        bool itself = lua_touserdata(L, -1) == c;
+        lua_pop(L, 2);
+        if (itself)
+            return bind_error(L, "%s is no method; hint: use a dot: %s", m->name, m->signature);
+    }
+    return m->call(L);
+}
+
+static int call_function(lua_State *L)
+{
+    const struct lua_method *m = lua_touserdata(L, lua_upvalueindex(2));
+    return m->call(L);
+}
+
+/* Class(...): the metamethod gets the class table first. */
+static int call_construct(lua_State *L)
+{
+    const struct lua_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    lua_remove(L, 1);
+    return c->construct(L);
+}
+
+static void push_closure(lua_State *L, const struct lua_class *c, const struct lua_method *m,
+                         lua_CFunction through)
+{
+    lua_pushlightuserdata(L, (void *)(uintptr_t)c);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)m);
+    lua_pushcclosure(L, through, 2);
+}
+
+const struct lua_method *bind_method_of(lua_State *L, int arg, const struct lua_class **of)
+{
+    lua_CFunction f = lua_tocfunction(L, arg);
+    if (f != call_method && f != call_static && f != call_function)
+        return NULL;
+    arg = lua_absindex(L, arg);
+    lua_getupvalue(L, arg, 1);
+    lua_getupvalue(L, arg, 2);
+    *of = lua_touserdata(L, -2);
+    const struct lua_method *m = lua_touserdata(L, -1);
+    lua_pop(L, 2);
+    return m;
+}
+
+const struct lua_class *bind_class_table(lua_State *L, int arg)
+{
+    if (lua_type(L, arg) != LUA_TTABLE || !lua_getmetatable(L, arg))
+        return NULL;
+    lua_rawgetp(L, -1, &class_key);
+    const struct lua_class *c = lua_touserdata(L, -1);
+    lua_pop(L, 2);
+    return c;
+}
+
+/* object.key: method, then property, then the class's own names, then an error that helps. */
+static int object_index(lua_State *L)
+{
+    const struct lua_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    void *object = bind_test(L, 1, c);
+    if (!object)
+        return bind_error(L, "%s: wrong object", c->name); /* only through debug.getmetatable */
+    lua_settop(L, 2);
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
+    if (name) {
+        lua_pushvalue(L, 2);
+        if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL)
+            return 1;
+        lua_settop(L, 2);
+        const struct lua_property *p = find_property(c, name);
+        if (p) {
+            lua_settop(L, 1);
+            return p->get(L);
+        }
+    }
+    if (c->index) {
+        if (c->index(L))
+            return 1;
+        lua_settop(L, 2);
+    }
+    char text[160];
+    if (!name)
+        return bind_error(L, "a %s cannot be indexed with %s", c->name,
+                          bind_describe(L, 2, text, sizeof text));
+    member_hint(c, object, name, text, sizeof text);
+    return bind_error(L, "%s has no member '%.80s'%s", c->name, name, text);
+}
+
+static bool is_method(lua_State *L, int key)
+{
+    lua_pushvalue(L, key);
+    bool found = lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL;
+    lua_pop(L, 1);
+    return found;
+}
+
+static int object_newindex(lua_State *L)
+{
+    const struct lua_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    void *object = bind_test(L, 1, c);
+    if (!object)
+        return bind_error(L, "%s: wrong object", c->name);
+    lua_settop(L, 3);
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
+    const struct lua_property *p = name ? find_property(c, name) : NULL;
+    if (p && !p->set)
+        return bind_error(L, "%s.%s is read only", c->name, name);
+    if (p) {
+        lua_remove(L, 2);
+        return p->set(L);
+    }
+    if (c->newindex && c->newindex(L))
+        return 0;
+    char text[160];
+    if (!name)
+        return bind_error(L, "a %s has no place for %s", c->name,
+                          bind_describe(L, 2, text, sizeof text));
+    if (is_method(L, 2))
+        return bind_error(L, "%s is a method of %s and cannot be assigned", name, c->name);
+    member_hint(c, object, name, text, sizeof text);
+    return bind_error(L, "%s has no member '%.80s' to assign%s", c->name, name, text);
+}
+
+static int object_tostring(lua_State *L)
+{
+    const struct lua_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    lua_pushstring(L, c->name);
+    return 1;
+}
+
+/* Class.name that is no static: methods can be reached too (help(DataFrame.head)). */
+static int class_index(lua_State *L)
+{
+    const struct lua_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    lua_settop(L, 2);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL)
+        return 1;
+    char text[160];
+    const char *name = luaL_tolstring(L, 2, NULL);
+    member_hint(c, NULL, name, text, sizeof text);
+    return bind_error(L, "%s has no member '%.80s'%s", c->name, name, text);
+}
+
+static int class_newindex(lua_State *L)
+{
+    const struct lua_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    return bind_error(L, "%s is a class: its members cannot be assigned", c->name);
+}
+
+static int class_tostring(lua_State *L)
+{
+    const struct lua_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    lua_pushfstring(L, "class %s; ?%s explains", c->name, c->name);
+    return 1;
+}
+
+static int class_call_refused(lua_State *L)
+{
+    const struct lua_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    const struct lua_method *m = c->statics;
+    if (m && m->name)
+        return bind_error(L, "%s is not called itself; hint: %s", c->name, m->signature);
+    return bind_error(L, "a %s is not made by calling its class", c->name);
+}
+
+/* t[name] = closure over (c, methods at the top of the stack); keeps the stack. */
+static void set_closure(lua_State *L, int table, const char *name, const struct lua_class *c,
+                        lua_CFunction f)
+{
+    lua_pushlightuserdata(L, (void *)(uintptr_t)c);
+    lua_pushvalue(L, -2);
+    lua_pushcclosure(L, f, 2);
+    lua_setfield(L, table, name);
+}
+
+static void bind_metatable(lua_State *L, const struct lua_class *c)
+{
+    int fresh = luaL_newmetatable(L, c->name);
+    assert(fresh && "two classes of one name");
+    (void)fresh;
+    int meta = lua_gettop(L);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)c);
+    lua_rawsetp(L, meta, &class_key);
+    lua_createtable(L, 0, count_methods(c->methods));
+    for (const struct lua_method *m = c->methods; m && m->name; m++) {
+        push_closure(L, c, m, call_method);
+        lua_setfield(L, -2, m->name);
+    }
+    set_closure(L, meta, "__index", c, object_index);
+    set_closure(L, meta, "__newindex", c, object_newindex);
+    set_closure(L, meta, "__tostring", c, object_tostring);
+    lua_pushstring(L, c->name);
+    lua_setfield(L, meta, "__metatable"); /* getmetatable(df) gives a name, not the insides */
+    for (const luaL_Reg *r = c->meta; r && r->name; r++) {
+        lua_pushcfunction(L, r->func);
+        if (!strcmp(r->name, "__gc")) { /* local x <close> = ... frees at once */
+            lua_pushvalue(L, -1);
+            lua_setfield(L, meta, "__close");
+        }
+        lua_setfield(L, meta, r->name);
+    }
+    lua_remove(L, meta); /* leaves the method table */
+}
+
+/* Sets the value on top as a global and in the table lorash; pops it. */
+static void publish(lua_State *L, const char *name)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, "lorash");
+    lua_pushvalue(L, -3);
+    lua_setfield(L, -2, name);
+    lua_pop(L, 2);
+    lua_pushglobaltable(L);
+    lua_insert(L, -2);
+    lua_pushstring(L, name);
+    lua_insert(L, -2);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+void bind_class(lua_State *L, const struct lua_class *c)
+{
+    int base = lua_gettop(L);
+    bind_metatable(L, c);
+    int methods = base + 1;
+    lua_createtable(L, 0, count_methods(c->statics));
+    for (const struct lua_method *m = c->statics; m && m->name; m++) {
+        push_closure(L, c, m, call_static);
+        lua_setfield(L, -2, m->name);
+    }
+    lua_createtable(L, 0, 8);
+    int meta = lua_gettop(L);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)c);
+    lua_rawsetp(L, meta, &class_key);
+    lua_pushvalue(L, methods);
+    set_closure(L, meta, "__index", c, class_index);
+    set_closure(L, meta, "__newindex", c, class_newindex);
+    set_closure(L, meta, "__tostring", c, class_tostring);
+    set_closure(L, meta, "__call", c, c->construct ? call_construct : class_call_refused);
+    lua_pop(L, 1);
+    lua_pushstring(L, c->name);
+    lua_setfield(L, meta, "__metatable");
+    lua_setmetatable(L, -2);
+    publish(L, c->name);
+    lua_settop(L, base);
+}
+
+void bind_function(lua_State *L, const struct lua_method *f)
+{
+    push_closure(L, NULL, f, call_function);
+    publish(L, f->name);
+}
+
+/* --- option tables --------------------------------------------------------------------------- */
+
+/* Pushes t[name] or t[alias] and returns how it was spelt, or NULL with nil pushed. 'where' is an
+ * absolute index. Two spellings at once are an error. */
+static const char *get_option(lua_State *L, int where, const struct option_table *t,
+                              const struct option *o)
+{
+    const char *spelt = NULL;
+    lua_pushstring(L, o->name);
+    lua_pushvalue(L, -1); /* keep the spelling below its value */
+    if (lua_rawget(L, where) != LUA_TNIL)
+        spelt = o->name;
+    for (const char *p = o->aliases; p && *p;) {
+        p += strspn(p, ", ");
+        size_t n = strcspn(p, ",");
+        lua_pushlstring(L, p, n);
+        p += n;
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, where) == LUA_TNIL) {
+            lua_pop(L, 2);
+            continue;
+        }
+        if (spelt)
+            bind_error(L, "%s: '%s' and '%s' are the same option; hint: give one of them", t->name,
+                       spelt, lua_tostring(L, -2));
+        spelt = lua_tostring(L, -2);
+        lua_replace(L, -3);
+        lua_replace(L, -3);
+    }
+    lua_remove(L, -2); /* the text lives on as the table's own key */
+    return spelt;
+}
+
+void bind_field(lua_State *L, int arg, const struct option_table *table, const char *name)
+{
+    arg = lua_absindex(L, arg);
+    const struct option *o;
+    if (lua_type(L, arg) != LUA_TTABLE) {
+        lua_pushnil(L);
+        return;
+    }
+    bind_check(L, options_find(table, name, &o));
+    get_option(L, arg, table, o);
+}
+
+static void wrong_option(lua_State *L, const struct option_table *t, const struct option *o)
+{
+    char found[80];
+    bind_error(L, "%s: %s wants %s, found %s; hint: %s", t->name, o->name,
+               options_type_name(o->type), bind_describe(L, -1, found, sizeof found), o->doc);
+}
+
+/* The sequence on top as a list of texts. The pointers stay valid: 'anchor' is a Lua table that
+ * holds every text, and the array itself is a userdata. */
+static int set_list(lua_State *L, const struct option_table *t, const struct option *o, void *config)
+{
+    int list = lua_gettop(L);
+    lua_Integer n = (lua_Integer)lua_rawlen(L, list);
+    lua_Integer keys = 0;
+    for (lua_pushnil(L); lua_next(L, list); lua_pop(L, 1))
+        keys++;
+    if (keys != n || n > 1000000 || o->type != OPTION_LIST) {
+        lua_settop(L, list);
+        wrong_option(L, t, o);
+    }
+    lua_createtable(L, (int)n, 0);
+    const char **items = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *items, 0);
+    for (lua_Integer i = 0; i < n; i++) {
+        lua_rawgeti(L, list, i + 1);
+        if (!lua_isstring(L, -1)) {
+            char found[80];
+            bind_error(L, "%s: %s wants texts, item %lld is %s", t->name, o->name, i + 1,
+                       bind_describe(L, -1, found, sizeof found));
+        }
+        items[i] = lua_tostring(L, -1); /* converts our copy, not the user's number */
+        lua_rawseti(L, list + 1, i + 1);
+    }
+    int status = options_set_list(t, o, config, items, (int)n);
+    lua_settop(L, list);
+    return status;
+}
+
+/* Sets option 'o' from the value on top of the stack. */
+static void set_option(lua_State *L, const struct option_table *t, const struct option *o,
+                       void *config)
+{
+    int status = OK;
+    if (o->type == OPTION_NOTE || o->type == OPTION_OBJECT)
+        return;
+    switch (lua_type(L, -1)) {
+    case LUA_TBOOLEAN:
+        status = options_set_bool(t, o, config, lua_toboolean(L, -1));
+        break;
+    case LUA_TNUMBER:
+        status = lua_isinteger(L, -1) ? options_set_int(t, o, config, lua_tointeger(L, -1))
+                                      : options_set_number(t, o, config, lua_tonumber(L, -1));
+        break;
+    case LUA_TSTRING:
+        status = options_set_text(t, o, config, lua_tostring(L, -1));
+        break;
+    case LUA_TTABLE:
+        status = set_list(L, t, o, config);
+        break;
+    default:
+        wrong_option(L, t, o);
+    }
+    bind_check(L, status);
+}
+
+/* Every text key must be a known option; positions are the caller's. */
+static void check_names(lua_State *L, int arg, const struct option_table *table)
+{
+    for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
+        const struct option *o;
+        char found[80];
+        if (lua_type(L, -2) == LUA_TSTRING)
+            bind_check(L, options_find(table, lua_tostring(L, -2), &o));
+        else if (!lua_isinteger(L, -2))
+            bind_error(L, "%s: option names are texts, found %s", table->name,
+                       bind_describe(L, -2, found, sizeof found));
+    }
+}
+
+void bind_options(lua_State *L, int arg, const struct option_table *table, void *config)
+{
+    if (lua_isnoneornil(L, arg))
+        return;
+    arg = lua_absindex(L, arg);
+    char found[80];
+    if (lua_type(L, arg) != LUA_TTABLE)
+        bind_error(L, "%s wants a table of options, found %s; hint: write %s{ name = value }",
+                   table->name, bind_describe(L, arg, found, sizeof found), table->name);
+    luaL_checkstack(L, 10, NULL);
+    check_names(L, arg, table);
+    for (int i = 0; i < table->count; i++) { /* table order: messages do not depend on hashing */
+        const struct option *o = &table->rows[i];
+        const char *spelt = get_option(L, arg, table, o);
+        if (spelt) {
+            set_option(L, table, o, config);
+            if (o->note && (o->type == OPTION_NOTE || strcmp(spelt, o->name) != 0))
+                note_once(L, table, o);
+        }
+        lua_pop(L, 1);
+    }
+}
