@@ -1,4 +1,4 @@
-/* unicode.c -- UTF-8 and the character classes of Unicode 16.0. */
+/* unicode.c -- the character classes of Unicode 16.0. */
 #include "engine/text/unicode.h"
 #include "engine/text/unicode_tables.h"
 
@@ -31,54 +31,4 @@ int unicode_width(uint32_t cp)
     if (cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || cp > 0x10FFFF || (cp >= 0xD800 && cp <= 0xDFFF))
         return -1;
     return (int)(lookup(cp) >> WIDTH_SHIFT & 3);
-}
-
-int utf8_encode(uint32_t cp, char out[4])
-{
-    if (cp > 0x10FFFF || (cp >= 0xD800 && cp <= 0xDFFF))
-        cp = 0xFFFD;
-    if (cp < 0x80) {
-        out[0] = (char)cp;
-        return 1;
-    }
-    int n = cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
-    for (int i = n - 1; i > 0; i--, cp >>= 6)
-        out[i] = (char)(0x80 | (cp & 0x3F));
-    out[0] = (char)((0xF00 >> n & 0xFF) | cp);
-    return n;
-}
-
-size_t utf8_valid(const char *text, size_t length)
-{
-    const char *p = text, *end = text + length;
-    uint32_t cp;
-    while (p < end) {
-        int n = utf8_decode(p, end, &cp);
-        if (n == 0)
-            break;
-        p += n;
-    }
-    return (size_t)(p - text);
-}
-
-size_t utf8_bad_run(const char *p, const char *end, bool *cut)
-{
-    const unsigned char *s = (const unsigned char *)p;
-    size_t left = (size_t)(end - p), want, n = 1;
-    *cut = false;
-    if (s[0] < 0xC2 || s[0] > 0xF4)
-        return 1;
-    want = s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
-    if (left > 1) {
-        /* the second byte has a narrower range after these lead bytes */
-        unsigned low = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
-        unsigned high = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
-        if (s[1] < low || s[1] > high)
-            return 1;
-        n = 2;
-    }
-    while (n < want && n < left && (s[n] & 0xC0) == 0x80)
-        n++;
-    *cut = n == left && n < want;
-    return n;
 }

@@ -34,9 +34,9 @@ static void widths(void **state)
     static const struct {
         uint32_t cp;
         int width;
-    } cases[] = {{'a', 1},    {0, -1},     {0x1B, -1},  {0x7F, -1},    {0x9F, -1},  {0xA0, 1},
-                 {0xAD, 1},   {0xE9, 1},   {0x301, 0},  {0x200B, 0},   {0x200D, 0}, {0xFE0F, 0},
-                 {0x4E2D, 2}, {0xFF21, 2}, {0xAC00, 2}, {0x1F600, 2},  {0x1160, 0}, {0x20000, 2},
+    } cases[] = {{'a', 1},    {0, -1},     {0x1B, -1},   {0x7F, -1},    {0x9F, -1},  {0xA0, 1},
+                 {0xAD, 1},   {0xE9, 1},   {0x301, 0},   {0x200B, 0},   {0x200D, 0}, {0xFE0F, 0},
+                 {0x4E2D, 2}, {0xFF21, 2}, {0xAC00, 2},  {0x1F600, 2},  {0x1160, 0}, {0x20000, 2},
                  {0x2500, 1}, {0x2028, 0}, {0xD800, -1}, {0x110000, -1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (unicode_width(cases[i].cp) != cases[i].width)
@@ -65,13 +65,28 @@ static void bad_bytes(void **state)
         const char *bytes;
         size_t run;
         bool cut;
-    } cases[] = {
-        {"\x80", 1, false},         {"\xC0\x80", 1, false},         {"\xC1\xBF", 1, false},
-        {"\xE0\x80\x80", 1, false}, {"\xED\xA0\x80", 1, false},     {"\xF0\x80\x80\x80", 1, false},
-        {"\xF4\x90\x80\x80", 1, false}, {"\xF5\x80\x80\x80", 1, false}, {"\xFF", 1, false},
-        {"\xC3", 1, true},          {"\xE2\x82", 2, true},          {"\xE2\x82" "a", 2, false},
-        {"\xF0\x9F\x98", 3, true},  {"\xF0\x9F" "a", 2, false},     {"\xF0", 1, true},
-        {"\xE2" "a", 1, false}};
+    } cases[] = {{"\x80", 1, false},
+                 {"\xC0\x80", 1, false},
+                 {"\xC1\xBF", 1, false},
+                 {"\xE0\x80\x80", 1, false},
+                 {"\xED\xA0\x80", 1, false},
+                 {"\xF0\x80\x80\x80", 1, false},
+                 {"\xF4\x90\x80\x80", 1, false},
+                 {"\xF5\x80\x80\x80", 1, false},
+                 {"\xFF", 1, false},
+                 {"\xC3", 1, true},
+                 {"\xE2\x82", 2, true},
+                 {"\xE2\x82"
+                  "a",
+                  2, false},
+                 {"\xF0\x9F\x98", 3, true},
+                 {"\xF0\x9F"
+                  "a",
+                  2, false},
+                 {"\xF0", 1, true},
+                 {"\xE2"
+                  "a",
+                  1, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *p = cases[i].bytes;
         uint32_t cp;

@@ -1,0 +1,159 @@
+/* shared_util.c -- where tests find public data and models, and small helpers of parser tests. */
+#include "tests/engine/shared_util.h"
+#include "kernels/base/mem.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char *buffer(void)
+{
+    static char buffers[4][1024];
+    static unsigned next;
+    return buffers[next++ % 4];
+}
+
+const char *shared_path(const char *name)
+{
+    const char *root = getenv("LORASH_SHARED");
+    char *path = buffer();
+    snprintf(path, 1024, "%s/%s", root ? root : "../shared", name);
+    if (access(path, R_OK) == 0)
+        return path;
+    printf("# skipped: no %s; hint: LORASH_SHARED says where the shared data is\n", path);
+    return NULL;
+}
+
+const char *demo_model_path(void)
+{
+    const char *given = getenv("LORASH_DEMO_MODEL"), *home = getenv("HOME");
+    char *path = buffer(), folder[512];
+    if (given && access(given, R_OK) == 0)
+        return given;
+    snprintf(folder, sizeof folder, "%s/.cache/lorash", home ? home : "");
+    DIR *d = opendir(folder);
+    struct dirent *e;
+    bool found = false;
+    while (d && !found && (e = readdir(d))) {
+        size_t n = strlen(e->d_name);
+        found = n > 5 && strcmp(e->d_name + n - 5, ".gguf") == 0;
+        if (found)
+            snprintf(path, 1024, "%s/%s", folder, e->d_name);
+    }
+    if (d)
+        closedir(d);
+    if (!found)
+        printf("# skipped: no demo model; hint: scripts/demo-model gets it, or set "
+               "LORASH_DEMO_MODEL\n");
+    return found ? path : NULL;
+}
+
+static char folder_name[64];
+
+static void remove_folder(void)
+{
+    char path[512];
+    DIR *d = opendir(folder_name);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        snprintf(path, sizeof path, "%s/%s", folder_name, e->d_name);
+        if (e->d_name[0] != '.' || (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")))
+            unlink(path);
+    }
+    if (d)
+        closedir(d);
+    rmdir(folder_name);
+}
+
+const char *temp_folder(void)
+{
+    if (!folder_name[0]) {
+        snprintf(folder_name, sizeof folder_name, "/tmp/lorash-test-XXXXXX");
+        if (!mkdtemp(folder_name))
+            fail_msg("no folder in /tmp can be made");
+        atexit(remove_folder);
+    }
+    return folder_name;
+}
+
+const char *temp_path(const char *name)
+{
+    char *path = buffer();
+    snprintf(path, 1024, "%s/%s", temp_folder(), name);
+    return path;
+}
+
+void temp_write(const char *name, const void *bytes, size_t length)
+{
+    FILE *f = fopen(temp_path(name), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, length, f), length);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* The parser gets a block of exactly 'length' bytes, so a sanitizer sees any read past it. */
+static void one_bad_input(const char *bytes, size_t length,
+                          int (*parse)(const char *bytes, size_t length))
+{
+    char *copy = malloc(length ? length : 1);
+    assert_non_null(copy);
+    memcpy(copy, bytes, length);
+    int64_t blocks = mem_stats().live_blocks;
+    status_clear();
+    int status = parse(copy, length);
+    if (status && (status == ERR_INTERNAL || !status_message()[0]))
+        fail_msg("status %d with message '%s'", status, status_message());
+    if (mem_stats().live_blocks != blocks)
+        fail_msg("%lld blocks leaked", (long long)(mem_stats().live_blocks - blocks));
+    free(copy);
+}
+
+void bad_input_sweep(const void *bytes, size_t length, size_t limit, int64_t bytes_limit,
+                     int (*parse)(const char *bytes, size_t length))
+{
+    size_t n = length < limit ? length : limit;
+    char *copy = malloc(length + 1);
+    assert_non_null(copy);
+    memcpy(copy, bytes, length);
+    mem_reset_peak();
+    int64_t before = mem_stats().live_bytes;
+    for (size_t cut = 0; cut < n; cut++)
+        one_bad_input(copy, cut, parse);
+    for (size_t bit = 0; bit < 8 * n; bit++) {
+        copy[bit / 8] ^= (char)(1 << bit % 8);
+        one_bad_input(copy, length, parse);
+        copy[bit / 8] ^= (char)(1 << bit % 8);
+    }
+    free(copy);
+    if (mem_stats().peak_bytes - before > bytes_limit)
+        fail_msg("%lld bytes in use at the peak, at most %lld wanted",
+                 (long long)(mem_stats().peak_bytes - before), (long long)bytes_limit);
+}
+
+void memory_sweep(int (*work)(void *ctx), void *ctx)
+{
+    for (int for_good = 0; for_good <= 1; for_good++) {
+        int64_t n = 1;
+        for (;; n++) {
+            int64_t blocks = mem_stats().live_blocks;
+            mem_fail_at(n, for_good);
+            int status = work(ctx);
+            int64_t seen = mem_fail_at(0, 0);
+            if (mem_stats().live_blocks != blocks)
+                fail_msg("allocation %lld refused: %lld blocks leaked", (long long)n,
+                         (long long)(mem_stats().live_blocks - blocks));
+            if (status == OK && seen < n)
+                break;
+            if (status != ERR_MEMORY && status != OK) /* OK: it went on without that block */
+                fail_msg("allocation %lld refused: status %d (%s)", (long long)n, status,
+                         status_message());
+        }
+        assert_true(n > 1);
+    }
+}
