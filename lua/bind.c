@@ -19,6 +19,25 @@
 volatile int bind_interrupted;
 struct bind_host bind_host;
 
+static int width_unknown(void)
+{
+    return 80;
+}
+
+static void live_nowhere(const char *text)
+{
+    (void)text;
+}
+
+struct bind_terminal bind_terminal = {
+    .progress = BIND_PROGRESS_PLAIN, .utf8 = true, .width = width_unknown, .live = live_nowhere};
+
+void bind_take_interrupt(lua_State *L)
+{
+    bind_interrupted = 0;
+    lua_sethook(L, NULL, 0, 0);
+}
+
 static const char class_key; /* its address: metatable[&class_key] = the class */
 static const char noted_key; /* registry[&noted_key] = set of notes already given */
 

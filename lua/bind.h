@@ -41,7 +41,9 @@ struct lua_class {
     lua_CFunction construct;               /* Class(...) or Class{...}; may be NULL */
     const char *signature;                 /* of construct */
     const struct option_table *options;    /* of construct's table argument, or NULL */
-    const luaL_Reg *meta;    /* __gc, __len, __tostring, __add ...; ends with NULL; may be NULL */
+    /* __gc, __len, __tostring, __add ...; ends with NULL; may be NULL. "__show" gives the text that
+     * the prompt prints for an object when that differs from __tostring. */
+    const luaL_Reg *meta;
     /* (object, key) for a key that is neither method nor property: push the value and return 1, or
      * return 0 for "no such member" (then the error with suggestions is raised). May be NULL. */
     int (*index)(lua_State *L);
@@ -124,9 +126,32 @@ void bind_note(lua_State *L, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The shell sets where notes go (text without newline); default: stderr. */
 void bind_set_note_writer(void (*write)(const char *text));
 
-/* True when the user pressed Ctrl-C; long loops poll it and return ERR_CANCELLED. Set by shell/.
- * NULL-safe default: false. */
+/* How often the user pressed Ctrl-C since the running cell or script began (0 = not). Long loops
+ * poll it and return ERR_CANCELLED. Set by the shell's signal handler, which also arms a hook that
+ * stops running Lua code. */
 extern volatile int bind_interrupted;
+
+/* For a call that answers Ctrl-C itself (training pauses, generation ends): forgets the interrupt
+ * and disarms the hook, so that the Lua code after the call goes on. */
+void bind_take_interrupt(lua_State *L);
+
+/* The terminal as the shell found it. The defaults (no shell, tests) are a plain file. */
+enum bind_progress {
+    BIND_PROGRESS_NONE,
+    BIND_PROGRESS_BAR,   /* a live line: use 'live' */
+    BIND_PROGRESS_PLAIN, /* key=value lines through bind_write */
+    BIND_PROGRESS_JSON,  /* one JSON object a line through bind_write */
+};
+struct bind_terminal {
+    enum bind_progress progress; /* 'auto' is already resolved */
+    bool color;                  /* escape sequences are welcome */
+    bool utf8;                   /* else ASCII */
+    int (*width)(void);          /* columns now; 80 when unknown */
+    /* Shows 'text' (no newline, cut to the width) as the live line below all output, redrawn at most ten
+     * times a second; NULL takes it away. Output that comes meanwhile scrolls above it. */
+    void (*live)(const char *text);
+};
+extern struct bind_terminal bind_terminal;
 
 /* The device and pool of the process, made by main (lua state's registry keeps nothing). */
 struct device;
