@@ -11,8 +11,7 @@ static char *room(struct buffer *b, size_t length)
     int64_t wanted;
     if (b->status)
         return NULL;
-    if (length > INT64_MAX / 2 ||
-        __builtin_add_overflow(b->length, (int64_t)length + 1, &wanted)) {
+    if (length > INT64_MAX / 2 || __builtin_add_overflow(b->length, (int64_t)length + 1, &wanted)) {
         b->status = fail(ERR_MEMORY, "out of memory: a text of %zu bytes", length);
         return NULL;
     }

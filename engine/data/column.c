@@ -218,11 +218,11 @@ double column_number(const struct column *c, int64_t row)
 void column_float_text(double value, char out[32])
 {
     if (isnan(value)) {
-        memcpy(out, "nan", 4);
+        strcpy(out, "nan");
         return;
     }
     if (isinf(value)) {
-        memcpy(out, value > 0 ? "inf" : "-inf", 5);
+        strcpy(out, value > 0 ? "inf" : "-inf");
         return;
     }
     for (int digits = 15; digits <= 17; digits++) {

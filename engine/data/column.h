@@ -21,8 +21,8 @@ struct column {
     int refs;
     enum column_type type;
     int64_t count, capacity;
-    int64_t nulls;  /* how many values are null */
-    uint8_t *null;  /* [count], 1 = null; NULL while there is none, and for text */
+    int64_t nulls; /* how many values are null */
+    uint8_t *null; /* [count], 1 = null; NULL while there is none, and for text */
     union {
         int64_t *at; /* text: place in the arena, -1 = null */
         int64_t *ints;

@@ -26,11 +26,11 @@ int column_type_find(const char *name, enum column_type *out)
         const char *name;
         enum column_type type;
     } names[] = {
-        {"str", COLUMN_TEXT},     {"string", COLUMN_TEXT},    {"text", COLUMN_TEXT},
-        {"object", COLUMN_TEXT},  {"int", COLUMN_INT},        {"integer", COLUMN_INT},
-        {"int64", COLUMN_INT},    {"int32", COLUMN_INT},      {"float", COLUMN_FLOAT},
-        {"number", COLUMN_FLOAT}, {"double", COLUMN_FLOAT},   {"float64", COLUMN_FLOAT},
-        {"bool", COLUMN_BOOL},    {"float32", COLUMN_FLOAT},  {"boolean", COLUMN_BOOL},
+        {"str", COLUMN_TEXT},     {"string", COLUMN_TEXT},   {"text", COLUMN_TEXT},
+        {"object", COLUMN_TEXT},  {"int", COLUMN_INT},       {"integer", COLUMN_INT},
+        {"int64", COLUMN_INT},    {"int32", COLUMN_INT},     {"float", COLUMN_FLOAT},
+        {"number", COLUMN_FLOAT}, {"double", COLUMN_FLOAT},  {"float64", COLUMN_FLOAT},
+        {"bool", COLUMN_BOOL},    {"float32", COLUMN_FLOAT}, {"boolean", COLUMN_BOOL},
     };
     struct suggest near = {.wanted = name};
     for (int64_t i = 0; i < COUNT_OF(names); i++) {
@@ -147,7 +147,7 @@ static bool loses_digits(const char *text, size_t length, double value)
 
 static bool is_null_word(const char *text, size_t length)
 {
-    static const char *const words[] = {"",     "NA",   "N/A", "n/a",  "NaN",    "nan", "-NaN",
+    static const char *const words[] = {"",     "NA",   "N/A",  "n/a",  "NaN",  "nan",  "-NaN",
                                         "-nan", "null", "NULL", "None", "<NA>", "#N/A", "#NA"};
     if (length > 4)
         return false;
@@ -248,7 +248,9 @@ int column_infer(const struct column *c, bool words, struct column **out)
         *out = clean;
         return OK;
     }
-    enum column_type type = may & MAY_BOOL ? COLUMN_BOOL : may & MAY_INT ? COLUMN_INT : COLUMN_FLOAT;
+    enum column_type type = may & MAY_BOOL  ? COLUMN_BOOL
+                            : may & MAY_INT ? COLUMN_INT
+                                            : COLUMN_FLOAT;
     int status = column_cast(clean, type, out);
     column_free(clean);
     return status;
@@ -264,7 +266,8 @@ static int cast_number(const struct column *c, int64_t row, struct column *to)
     if (c->type != COLUMN_FLOAT)
         return column_add_int(to, c->type == COLUMN_INT ? c->ints[row] : c->bools[row]);
     if (number != floor(number) || !(fabs(number) < 0x1p63))
-        return fail(ERR_ARG, "%g is no integer; hint: round it first, for example with :map", number);
+        return fail(ERR_ARG, "%g is no integer; hint: round it first, for example with :map",
+                    number);
     return column_add_int(to, (int64_t)number);
 }
 
@@ -281,8 +284,8 @@ static int cast_row(const struct column *c, int64_t row, struct column *to)
         return cast_number(c, row, to);
     struct buffer shown = {0};
     column_show(c, row, &shown);
-    int status = shown.status ? shown.status
-                              : column_add_text(to, shown.bytes, (size_t)shown.length);
+    int status =
+        shown.status ? shown.status : column_add_text(to, shown.bytes, (size_t)shown.length);
     buffer_free(&shown);
     return status;
 }

@@ -26,8 +26,9 @@ static int check_text(const struct csv_table *ct, int64_t column, const char *te
     return fail(ERR_FORMAT,
                 "column %" PRId64 "%s%.60s%s: byte %zu of the field (0x%02X) is not UTF-8; hint: "
                 "save the file as UTF-8, for example with iconv -f WINDOWS-1252 -t UTF-8",
-                column + 1, column < ct->count ? " ('" : "", column < ct->count ? ct->names[column] : "",
-                column < ct->count ? "')" : "", bad + 1, (unsigned char)text[bad]);
+                column + 1, column < ct->count ? " ('" : "",
+                column < ct->count ? ct->names[column] : "", column < ct->count ? "')" : "",
+                bad + 1, (unsigned char)text[bad]);
 }
 
 static int header_field(struct csv_table *ct, int64_t column, const char *text, size_t length)
@@ -39,8 +40,10 @@ static int header_field(struct csv_table *ct, int64_t column, const char *text, 
     }
     for (int64_t i = 0; i < ct->count; i++)
         if (strlen(ct->names[i]) == length && !memcmp(ct->names[i], text, length))
-            return fail(ERR_FORMAT, "columns %" PRId64 " and %" PRId64 " are both called '%s'; "
-                                    "hint: rename one in the file", i + 1, column + 1, ct->names[i]);
+            return fail(ERR_FORMAT,
+                        "columns %" PRId64 " and %" PRId64 " are both called '%s'; "
+                        "hint: rename one in the file",
+                        i + 1, column + 1, ct->names[i]);
     void *items = ct->names;
     TRY(mem_grow(&items, &ct->name_capacity, column + 1, sizeof *ct->names));
     ct->names = items;
@@ -107,7 +110,8 @@ static int read_delimited(const char *bytes, size_t length, const struct reader_
     struct csv_sink sink = {.ctx = &ct, .field = csv_field, .end_of_row = csv_row};
     struct csv_options options = {.delimiter = preset, .cancel = o->cancel};
     if (o->delimiter && strlen(o->delimiter) != 1 && strcmp(o->delimiter, "\\t") != 0)
-        return fail(ERR_ARG, "delimiter '%.20s': wanted one character; hint: ',', ';', '|' or '\\t'",
+        return fail(ERR_ARG,
+                    "delimiter '%.20s': wanted one character; hint: ',', ';', '|' or '\\t'",
                     o->delimiter);
     if (o->delimiter)
         options.delimiter = o->delimiter[0] == '\\' ? '\t' : o->delimiter[0];
@@ -195,6 +199,15 @@ static bool only_blanks(const char *text, size_t length)
 
 /* 'alone' = the one field of its line. Blank lines are skipped by readers, so such a field stands
  * in quotes. */
+static void write_text(struct buffer *out, const char *text, size_t length, char delimiter,
+                       bool alone)
+{
+    if (alone && only_blanks(text, length))
+        buffer_printf(out, "\"%.*s\"", (int)length, text);
+    else
+        csv_put(out, text, length, delimiter);
+}
+
 static void write_cell(struct buffer *out, const struct column *c, int64_t row, char delimiter,
                        bool alone)
 {
@@ -204,18 +217,16 @@ static void write_cell(struct buffer *out, const struct column *c, int64_t row, 
         return;
     }
     const char *text = c->type == COLUMN_TEXT ? column_text(c, row, &length) : NULL;
-    if (alone && only_blanks(text, length))
-        buffer_printf(out, "\"%.*s\"", (int)length, text ? text : "");
-    else
-        csv_put(out, text ? text : "", length, delimiter);
+    write_text(out, text ? text : "", length, delimiter, alone);
 }
 
 int table_to_csv(const struct table *t, char delimiter, bool index, struct buffer *out)
 {
+    bool alone = t->width == 1 && !index;
     for (int64_t i = 0; i < t->width; i++) {
         if (i || index)
             buffer_add(out, &delimiter, 1);
-        csv_put(out, t->names[i], strlen(t->names[i]), delimiter);
+        write_text(out, t->names[i], strlen(t->names[i]), delimiter, alone);
     }
     buffer_text(out, "\n");
     for (int64_t row = 0; row < t->rows && !out->status; row++) {
@@ -224,7 +235,7 @@ int table_to_csv(const struct table *t, char delimiter, bool index, struct buffe
         for (int64_t i = 0; i < t->width; i++) {
             if (i || index)
                 buffer_add(out, &delimiter, 1);
-            write_cell(out, t->columns[i], row, delimiter, t->width == 1 && !index);
+            write_cell(out, t->columns[i], row, delimiter, alone);
         }
         buffer_text(out, "\n");
     }

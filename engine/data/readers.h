@@ -7,12 +7,15 @@
 #include "engine/data/table.h"
 
 struct reader_options {
-    char *delimiter;      /* one character, or NULL: what the format says */
-    bool keep_default_na; /* NA, null, None and the like are null; else only what is empty */
-    bool infer;           /* find numbers and truth values; else every column stays text */
+    char *delimiter;            /* one character, or NULL: what the format says */
+    bool keep_default_na;       /* NA, null, None and the like are null; else only what is empty */
+    bool infer;                 /* find numbers and truth values; else every column stays text */
     volatile const int *cancel; /* not 0: stop with ERR_CANCELLED; may be NULL */
 };
-#define READER_DEFAULTS {.keep_default_na = true, .infer = true}
+#define READER_DEFAULTS                        \
+    {                                          \
+        .keep_default_na = true, .infer = true \
+    }
 
 struct reader {
     const char *name;       /* "csv" */
@@ -32,7 +35,6 @@ int reader_file(const struct reader *r, const char *path, const struct reader_op
                 struct table **out) MUST_CHECK;
 
 /* The table as CSV with a header row; nulls are empty fields. 'index' adds row numbers in front. */
-int table_to_csv(const struct table *t, char delimiter, bool index,
-                 struct buffer *out) MUST_CHECK;
+int table_to_csv(const struct table *t, char delimiter, bool index, struct buffer *out) MUST_CHECK;
 
 #endif

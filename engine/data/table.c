@@ -275,8 +275,10 @@ int table_join(const struct table *const *parts, int count, struct table **out)
         made->rows += parts[i]->rows;
         for (int64_t k = 0; k < parts[i]->width; k++)
             if (table_place(parts[0], parts[i]->names[k]) < 0) {
-                status = fail(ERR_ARG, "part %d has a column '%s' that the first part lacks; "
-                                       "hint: drop or rename it", i + 1, parts[i]->names[k]);
+                status = fail(ERR_ARG,
+                              "part %d has a column '%s' that the first part lacks; "
+                              "hint: drop or rename it",
+                              i + 1, parts[i]->names[k]);
                 goto out;
             }
     }

@@ -20,8 +20,8 @@ struct reader {
     const struct csv_sink *sink;
     const char *bytes;
     size_t length;
-    int64_t row, columns;   /* the row being read (0 = header); fields of the header, -1 = unknown */
-    int64_t field;          /* fields of this row so far */
+    int64_t row, columns; /* the row being read (0 = header); fields of the header, -1 = unknown */
+    int64_t field;        /* fields of this row so far */
     int64_t line, row_line; /* of the next byte; where the row began; from 1 */
     char delimiter;
     int status;
@@ -69,8 +69,10 @@ static void on_field(void *text, size_t length, void *ctx)
     if (r->columns >= 0 && column >= r->columns)
         return; /* counted; refused at the end of the row */
     if (column >= CSV_COLUMN_LIMIT)
-        r->status = fail(ERR_FORMAT, "over %d columns; hint: is this a CSV file, and is the "
-                                     "delimiter right?", CSV_COLUMN_LIMIT);
+        r->status = fail(ERR_FORMAT,
+                         "over %d columns; hint: is this a CSV file, and is the "
+                         "delimiter right?",
+                         CSV_COLUMN_LIMIT);
     else
         r->status = r->sink->field(r->sink->ctx, r->row, column, text ? text : "", length);
     if (r->status)
@@ -111,7 +113,8 @@ static int stray_quote(struct reader *r, size_t at)
 {
     size_t quote = at > 0 && r->bytes[at] != '"' ? at - 1 : at;
     fail(ERR_FORMAT,
-         "field %" PRId64 ": stray double quote on line %" PRId64 ", byte %zu; hint: a field with a "
+         "field %" PRId64 ": stray double quote on line %" PRId64
+         ", byte %zu; hint: a field with a "
          "quote in it stands in quotes, and the quote inside is written twice (\"\"); or a quote "
          "before it was not closed",
          r->field + 1, r->line, quote);
@@ -136,8 +139,10 @@ static int feed(struct reader *r, size_t at, size_t length)
 {
     const char *zero = memchr(r->bytes + at, '\0', length);
     if (zero) {
-        fail(ERR_FORMAT, "NUL byte on line %" PRId64 ", byte %zu; hint: text has none: is this a "
-             "binary file, or UTF-16 (save it as UTF-8)?", r->line, (size_t)(zero - r->bytes));
+        fail(ERR_FORMAT,
+             "NUL byte on line %" PRId64 ", byte %zu; hint: text has none: is this a "
+             "binary file, or UTF-16 (save it as UTF-8)?",
+             r->line, (size_t)(zero - r->bytes));
         return fail_in_row(r, ERR_FORMAT);
     }
     size_t done = csv_parse(&r->parser, r->bytes + at, length, on_field, on_row, r);
@@ -169,8 +174,10 @@ static int feed_all(struct reader *r, size_t at)
         return r->status;
     if (csv_error(&r->parser) != CSV_EPARSE)
         return no_room(r);
-    fail(ERR_FORMAT, "field %" PRId64 ": the file ends inside a quoted field; hint: look for a "
-         "quote that is opened there and never closed", r->field + 1);
+    fail(ERR_FORMAT,
+         "field %" PRId64 ": the file ends inside a quoted field; hint: look for a "
+         "quote that is opened there and never closed",
+         r->field + 1);
     return fail_in_row(r, ERR_FORMAT);
 }
 
@@ -221,7 +228,8 @@ int csv_read(const char *bytes, size_t length, const struct csv_options *options
 
 void csv_put(struct buffer *out, const char *text, size_t length, char delimiter)
 {
-    bool plain = !memchr(text, delimiter, length) && !memchr(text, '"', length) &&
+    bool mark = length >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3); /* at the start it would go */
+    bool plain = !mark && !memchr(text, delimiter, length) && !memchr(text, '"', length) &&
                  !memchr(text, '\n', length) && !memchr(text, '\r', length);
     if (plain) {
         buffer_add(out, text, length);

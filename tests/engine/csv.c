@@ -59,11 +59,22 @@ static void test_shapes(void **state)
         const char *text;
         int64_t rows, width;
     } cases[] = {
-        {"a,b\n1,2\n", 1, 2},          {"a,b\n1,2", 1, 2},           {"a,b\r\n1,2\r\n", 1, 2},
-        {"a,b\r1,2\r3,4\r", 2, 2},     {"\xEF\xBB\xBF" "a,b\n1,2\n", 1, 2}, {"a,b\n", 0, 2},
-        {"a,b", 0, 2},                 {"a\n\n\n1\n\n2\n", 2, 1},    {"\n\na,b\n1,2\n", 1, 2},
-        {"a,b\n1,2\n  \t\n3,4\n", 2, 2}, {"a,b\n,\n", 1, 2},         {"a\n\"\"\n", 1, 1},
-        {"a,b\n\"x\ny\",\"\r\n\"\n", 1, 2}, {",b\n1,2\n", 1, 2},
+        {"a,b\n1,2\n", 1, 2},
+        {"a,b\n1,2", 1, 2},
+        {"a,b\r\n1,2\r\n", 1, 2},
+        {"a,b\r1,2\r3,4\r", 2, 2},
+        {"\xEF\xBB\xBF"
+         "a,b\n1,2\n",
+         1, 2},
+        {"a,b\n", 0, 2},
+        {"a,b", 0, 2},
+        {"a\n\n\n1\n\n2\n", 2, 1},
+        {"\n\na,b\n1,2\n", 1, 2},
+        {"a,b\n1,2\n  \t\n3,4\n", 2, 2},
+        {"a,b\n,\n", 1, 2},
+        {"a\n\"\"\n", 1, 1},
+        {"a,b\n\"x\ny\",\"\r\n\"\n", 1, 2},
+        {",b\n1,2\n", 1, 2},
     };
     for (int64_t i = 0; i < COUNT_OF(cases); i++) {
         struct table *t = good(cases[i].text);
@@ -76,7 +87,8 @@ static void test_shapes(void **state)
 static void test_values(void **state)
 {
     (void)state;
-    struct table *t = good("\xEF\xBB\xBF" "Code, Name ,\"Q \"\"uo\"\" te\"\n"
+    struct table *t = good("\xEF\xBB\xBF"
+                           "Code, Name ,\"Q \"\"uo\"\" te\"\n"
                            "1, x ,\"a,b\"\n2,\"\",\"line\r\nline\"\n3,NA,\"\"\"\"\n");
     assert_string_equal(t->names[0], "Code");
     assert_string_equal(t->names[1], " Name "); /* nothing is trimmed */
@@ -111,7 +123,8 @@ static void test_inference(void **state)
         {{"007", "8", "9"}, COLUMN_TEXT, {"007", "8", "9"}},
         {{"0", "0.5", "-0.25"}, COLUMN_FLOAT, {"0.0", "0.5", "-0.25"}},
         {{"-01", "2", "3"}, COLUMN_TEXT, {"-01", "2", "3"}},
-        {{"9223372036854775807", "-9223372036854775808", "1"}, COLUMN_INT,
+        {{"9223372036854775807", "-9223372036854775808", "1"},
+         COLUMN_INT,
          {"9223372036854775807", "-9223372036854775808", "1"}},
         {{"9223372036854775808", "1", "2"}, COLUMN_TEXT, {"9223372036854775808", "1", "2"}},
         {{"9007199254740993", "1.5", "2"}, COLUMN_TEXT, {"9007199254740993", "1.5", "2"}},
@@ -152,7 +165,9 @@ static void test_errors(void **state)
         {"a,b\n1,2\n3\n", 0, {"row 2 (line 3)", "1 field, wanted 2", "hint"}},
         {"a,b\n\n1,2,3\n", 0, {"row 1 (line 3)", "3 fields, wanted 2"}},
         {"a,b\n\"x\n\ny\",2\n3\n", 0, {"row 2 (line 5)", "1 field"}},
-        {"a,b\nx \"y\" z,2\n", 0, {"row 1 (line 2)", "field 1", "stray double quote on line 2, byte 6"}},
+        {"a,b\nx \"y\" z,2\n",
+         0,
+         {"row 1 (line 2)", "field 1", "stray double quote on line 2, byte 6"}},
         {"a,b\n1,\"y\"z\n", 0, {"row 1 (line 2)", "field 2", "byte 8"}},
         {"a,b\n1,\"y\n3,4\n", 0, {"row 1 (line 2)", "field 2", "ends inside a quoted field"}},
         {"a,b\n1,\"y\n3,\"z\"\n", 0, {"row 1 (line 2)", "stray double quote on line 3"}},
@@ -160,7 +175,10 @@ static void test_errors(void **state)
         {"a,\xFFz\n1,2\n", 0, {"header (line 1)", "column 2", "0xFF"}},
         {"a,b\n1,x\0y\n", 11, {"row 1 (line 2)", "NUL byte on line 2, byte 7"}},
         {"a,b,a\n1,2,3\n", 0, {"columns 1 and 3 are both called 'a'"}},
-        {"\xFF\xFE" "a\0", 4, {"UTF-16", "iconv"}},
+        {"\xFF\xFE"
+         "a\0",
+         4,
+         {"UTF-16", "iconv"}},
     };
     for (int64_t i = 0; i < COUNT_OF(cases); i++) {
         struct table *t = NULL;
@@ -222,7 +240,8 @@ static void test_field_limit(void **state)
 static void test_round_trip(void **state)
 {
     (void)state;
-    static const char *const bits[] = {",", "\"", "\n", "\r\n", " ", "a", "\xC3\xA9", ";", "\t", "#"};
+    static const char *const bits[] = {",", "\"",       "\n", "\r\n", " ",
+                                       "a", "\xC3\xA9", ";",  "\t",   "#"};
     struct rng_key key = rng_key(7, RNG_USER);
     struct table *t, *back;
     assert_int_equal(table_new(&t), OK);
@@ -260,7 +279,8 @@ static void test_round_trip(void **state)
 
 /* A text with everything in it, cut anywhere and with any bit flipped: read, or refused cleanly. */
 static const char torture[] =
-    "\xEF\xBB\xBF" "Code,Name,\"Sym\"\"ptoms\",Val\r\n1,Panic,\"a, b\r\nc\",1.5\r\n"
+    "\xEF\xBB\xBF"
+    "Code,Name,\"Sym\"\"ptoms\",Val\r\n1,Panic,\"a, b\r\nc\",1.5\r\n"
     "2,\xE6\x97\xA5\xE6\x9C\xAC,\"\"\"x\"\"\",NA\n3,,\"\",1e9\n\n4,true,false,-7\n";
 
 static int parse_and_free(const char *text, size_t length)
@@ -378,11 +398,11 @@ static void test_spectrum(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),      cmocka_unit_test(test_values),
-        cmocka_unit_test(test_inference),   cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_options),     cmocka_unit_test(test_field_limit),
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_public_files),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_values),
+        cmocka_unit_test(test_inference),  cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_options),    cmocka_unit_test(test_field_limit),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_public_files),
         cmocka_unit_test(test_spectrum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
