@@ -1,0 +1,37 @@
+/* gguf_private.h -- what gguf.c (the parser) and gguf_file.c (file and accessors) share. */
+#ifndef ENGINE_FORMATS_GGUF_PRIVATE_H
+#define ENGINE_FORMATS_GGUF_PRIVATE_H
+
+#include "engine/core/textmap.h"
+#include "engine/formats/gguf.h"
+
+struct file;
+
+struct gguf {
+    struct gguf_value *values;
+    int64_t value_count;
+    struct gguf_tensor *tensors;
+    int64_t tensor_count;
+    struct textmap keys, tensor_names;
+    char *names; /* every key and tensor name, each with a NUL */
+    int64_t names_bytes, names_capacity;
+    char *header;      /* of a file: what 'data' of the values points into */
+    struct file *file; /* NULL after gguf_parse */
+};
+
+/* Little-endian loads from any address. */
+static inline uint32_t gguf_load_u32(const char *p)
+{
+    const unsigned char *s = (const unsigned char *)p;
+    return (uint32_t)s[0] | (uint32_t)s[1] << 8 | (uint32_t)s[2] << 16 | (uint32_t)s[3] << 24;
+}
+
+static inline uint64_t gguf_load_u64(const char *p)
+{
+    return (uint64_t)gguf_load_u32(p) | (uint64_t)gguf_load_u32(p + 4) << 32;
+}
+
+/* An integer or bool of the type; u64 above INT64_MAX becomes INT64_MAX. */
+int64_t gguf_load_int(const char *p, enum gguf_type type);
+
+#endif
