@@ -1,0 +1,126 @@
+/* context.c -- the caching allocator and scratch memory of a context.
+ *
+ * Size classes grow by quarters of a power of two, so a block wastes at most a fifth. */
+#include "engine/tensor/context.h"
+#include "kernels/base/mem.h"
+#include "kernels/base/size.h"
+
+struct block {
+    struct block *next;
+    void *data;
+};
+
+int context_new(struct device *device, enum dtype compute, struct context **out)
+{
+    if (!device->ops->supports(compute))
+        return fail(ERR_ARG, "device %s does not compute in %s; hint: use f32, or --device ref",
+                    device->name, dtype_name(compute));
+    struct context *ctx = mem_calloc(1, sizeof *ctx);
+    if (!ctx)
+        return ERR_MEMORY;
+    ctx->device = device;
+    ctx->compute = compute;
+    ctx->grad = true;
+    ctx->refs = 1;
+    *out = ctx;
+    return OK;
+}
+
+struct context *context_keep(struct context *ctx)
+{
+    ctx->refs++;
+    return ctx;
+}
+
+void context_release(struct context *ctx)
+{
+    if (!ctx || --ctx->refs)
+        return;
+    context_trim(ctx);
+    mem_free(ctx);
+}
+
+/* The class of a size and the bytes its blocks have: 256, 320, 384, 448, 512, 640, ... */
+static int size_class(size_t bytes, size_t *rounded)
+{
+    size_t base = 256;
+    int octave = 0;
+    while (base <= SIZE_MAX / 4 && base * 2 <= bytes) {
+        base *= 2;
+        octave++;
+    }
+    size_t quarter = base / 4;
+    size_t steps = bytes <= base ? 0 : (bytes - base + quarter - 1) / quarter;
+    *rounded = base + steps * quarter;
+    return (int)i64_min(4 * octave + (int)steps, CONTEXT_CLASSES - 1);
+}
+
+int context_alloc(struct context *ctx, size_t bytes, void **data, size_t *rounded)
+{
+    int class = size_class(bytes, rounded);
+    struct block *b = ctx->free_blocks[class];
+    if (b) {
+        ctx->free_blocks[class] = b->next;
+        ctx->cached_bytes -= (int64_t)*rounded;
+        *data = b->data;
+        mem_free(b);
+        return OK;
+    }
+    int status = device_alloc(ctx->device, *rounded, data);
+    if (status == ERR_MEMORY && ctx->cached_bytes) {
+        context_trim(ctx);
+        status = device_alloc(ctx->device, *rounded, data);
+    }
+    return status;
+}
+
+void context_free(struct context *ctx, void *data, size_t rounded)
+{
+    if (!data)
+        return;
+    size_t same;
+    int class = size_class(rounded, &same);
+    struct block *b = mem_alloc(sizeof *b);
+    if (!b) { /* no room even for the note: give it straight back */
+        device_release(ctx->device, data, rounded);
+        return;
+    }
+    *b = (struct block){ctx->free_blocks[class], data};
+    ctx->free_blocks[class] = b;
+    ctx->cached_bytes += (int64_t)rounded;
+}
+
+/* The bytes of a class: the inverse of size_class. */
+static size_t class_bytes(int class)
+{
+    size_t base = (size_t)256 << (class / 4);
+    return base + (size_t)(class % 4) * (base / 4);
+}
+
+void context_trim(struct context *ctx)
+{
+    for (int class = 0; class < CONTEXT_CLASSES; class++)
+        while (ctx->free_blocks[class]) {
+            struct block *b = ctx->free_blocks[class];
+            ctx->free_blocks[class] = b->next;
+            device_release(ctx->device, b->data, class_bytes(class));
+            mem_free(b);
+        }
+    ctx->cached_bytes = 0;
+    device_release(ctx->device, ctx->scratch.data, ctx->scratch.bytes);
+    ctx->scratch = (struct scratch){0};
+}
+
+int context_scratch(struct context *ctx, size_t bytes, struct scratch *out)
+{
+    if (bytes > ctx->scratch.bytes) {
+        TRY(device_sync(ctx->device)); /* queued work may still use the old one */
+        device_release(ctx->device, ctx->scratch.data, ctx->scratch.bytes);
+        ctx->scratch = (struct scratch){0};
+        void *data;
+        TRY(device_alloc(ctx->device, bytes, &data));
+        ctx->scratch = (struct scratch){data, bytes};
+    }
+    *out = ctx->scratch;
+    return OK;
+}
