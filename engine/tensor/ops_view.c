@@ -37,6 +37,9 @@ static int not_block(const struct tensor *x)
                 x->format->name);
 }
 
+/* Where a pretended contiguous tensor begins: only offsets from here are used. */
+#define PRETEND ((uintptr_t)4096)
+
 static struct view contiguous_like(struct view v)
 {
     int64_t count = 1;
@@ -44,17 +47,17 @@ static struct view contiguous_like(struct view v)
         v.stride[i] = count;
         count *= v.shape[i];
     }
-    v.data = NULL;
+    v.data = (void *)PRETEND;
     return v;
 }
 
 /* 'window': the output's place in x's memory; 'grad': the same in a contiguous tensor of x's
- * shape (data = byte offset from NULL, in x's dtype). */
+ * shape, as if that began at PRETEND. */
 static int make_view(struct tensor *x, struct view window, struct view grad, struct tensor **out)
 {
     struct view_params p = {grad, 0};
     struct node *n;
-    p.offset = (int64_t)((uintptr_t)grad.data / dtype_bytes(x->view.dtype));
+    p.offset = (int64_t)(((uintptr_t)grad.data - PRETEND) / dtype_bytes(x->view.dtype));
     p.window.data = NULL;
     TRY(tensor_view(x, window, out));
     int status = node_record(x->ctx, &view_class, &x, 1, &p, sizeof p, *out, &n);
