@@ -1,0 +1,97 @@
+/* model.h -- a language model: configuration, named parameters, and the family that wires them.
+ *
+ * A family is a row in architectures[] and one file. Linear layers are named modules, so that
+ * adapters can be attached to them and state_dict can list them. */
+#ifndef ENGINE_MODEL_MODEL_H
+#define ENGINE_MODEL_MODEL_H
+
+#include "engine/model/batch.h"
+#include "engine/model/config.h"
+#include "engine/model/source.h"
+#include "engine/tensor/ops.h"
+
+struct model;
+
+/* A named linear layer. */
+struct module {
+    char *name; /* "model.layers.0.self_attn.q_proj" */
+    struct linear linear;
+};
+
+/* A named tensor that is no linear layer's: norms, embeddings. */
+struct parameter {
+    char *name; /* "model.norm.weight" */
+    struct tensor *tensor;
+};
+
+struct architecture {
+    const char *model_type; /* "llama" */
+    const char *class_name; /* "LlamaForCausalLM" */
+    const char *lora_targets; /* default target modules, comma-separated */
+    /* Takes every tensor from the source into m->modules, m->parameters and m->family. */
+    int (*build)(struct model *m, struct weight_source *source);
+    /* Normalised hidden states [T, H] of every token. */
+    int (*forward)(struct model *m, const struct batch *b, struct tensor **hidden);
+    void (*free_family)(struct model *m);
+};
+
+struct model {
+    int refs;
+    const struct architecture *arch;
+    struct context *ctx; /* kept */
+    struct model_config config;
+    char *path;                    /* file it came from */
+    const struct format *format;   /* asked for, NULL = as stored */
+    struct module *modules;        /* fixed after build: adapters point into it */
+    int64_t module_count, module_room;
+    struct parameter *parameters;
+    int64_t parameter_count, parameter_room;
+    struct tensor *embedding; /* [V,H], borrowed from parameters */
+    struct tensor *head;      /* [V,H], borrowed; the embedding when tied */
+    void *family;             /* the architecture's own */
+    void *adapter;            /* engine/adapt's lora, or NULL; freed through free_adapter */
+    void (*free_adapter)(void *adapter);
+    volatile int *cancel; /* polled between layers; NULL = never cancelled */
+};
+
+extern const struct architecture *const architectures[]; /* ends with NULL */
+
+/* Opens a GGUF file. 'dtype' NULL or "auto" keeps each weight as stored; "float32" decodes all.
+ * Errors name the file and the tensor or key. */
+int model_load(struct context *ctx, const char *path, const char *dtype,
+               struct model **out) MUST_CHECK;
+
+struct model *model_keep(struct model *m);
+void model_release(struct model *m); /* NULL is fine */
+
+/* For families: make the named layer or parameter from the source. The returned pointers stay
+ * valid until the model is freed (room is reserved by model_reserve first). */
+int model_reserve(struct model *m, int64_t modules, int64_t parameters) MUST_CHECK;
+int model_add_linear(struct model *m, struct weight_source *s, const char *name, int64_t out_rows,
+                     int64_t in_cols, struct module **out) MUST_CHECK;
+int model_add_parameter(struct model *m, struct weight_source *s, const char *name, int64_t rows,
+                        int64_t cols, struct tensor **out) MUST_CHECK;
+
+/* Hidden states, see architecture.forward. ERR_CANCELLED when *cancel became set. */
+int model_forward(struct model *m, const struct batch *b, struct tensor **hidden) MUST_CHECK;
+
+/* Logits [n, V] of the rows 'rows' (I32 [n]) of the hidden states; NULL = all rows. */
+int model_logits(struct model *m, struct tensor *hidden, struct tensor *rows,
+                 struct tensor **logits) MUST_CHECK;
+
+/* scale * sum of weighted cross-entropies over the batch's targets; forward included. hits: see
+ * op_linear_cross_entropy. A batch without targets gives a zero that needs no gradient. */
+int model_loss(struct model *m, const struct batch *b, double scale, double smoothing,
+               struct tensor *hits, struct tensor **loss) MUST_CHECK;
+
+/* Walks every tensor under its state_dict name; stops at the first non-zero status. 'module' is
+ * NULL for parameters. Adapters are walked by engine/adapt. */
+typedef int (*model_visit)(void *ctx, const char *name, struct tensor *t);
+int model_walk(struct model *m, model_visit visit, void *ctx);
+
+int64_t model_parameters(struct model *m); /* logical weights, tied ones once */
+int64_t model_bytes(struct model *m);      /* as stored */
+
+struct module *model_module(struct model *m, const char *name); /* NULL = none */
+
+#endif
