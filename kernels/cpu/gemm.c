@@ -1,0 +1,314 @@
+/* gemm.c -- the matrix product of the cpu device.
+ *
+ * Three ways, chosen by shape and formats alone:
+ *   packed   strips of 32 columns of op(w) are unpacked, a block of k at a time, into a buffer of
+ *            the worker that claimed the strip; register tiles then run over all rows of x, which
+ *            is read where it lies. Nothing is packed twice but the last strips, which are cut by
+ *            rows as well so that the threads end together, and no item waits for another.
+ *            x^T is first turned, a few MiB at a time.
+ *   swapped  x^T times a narrow w (the gradient of an adapter's B) as the transposed product, so
+ *            that vectors run along x.
+ *   few rows (gemm_small.c) x of at most 32 rows times w^T, without packing.
+ * The sum of an element runs over k in order, in blocks that depend on K alone. */
+#include "kernels/cpu/gemm.h"
+#include "kernels/base/size.h"
+#include "kernels/cpu/gemm_tile.h"
+
+#define K_BLOCK 384     /* steps of a block: a packed panel stays in the first cache */
+#define ROW_BLOCK 120   /* rows of x that stay in the second cache for all panels of a strip */
+#define SPLIT_STRIPS 16 /* fewer strips than this: all are cut by rows */
+#define SPLIT_LAST 4    /* else only the last few */
+#define SPLIT_ROWS 48   /* a part has no fewer rows */
+#define TURNED_BYTES (2 << 20) /* room for x^T */
+#define SWAP_COLS 32           /* widest w of a swapped product */
+#define SWAP_BYTES (4 << 20)   /* room for its result */
+
+/* One packed product over rows of x that can be read in place. */
+struct job {
+    const struct product *p;
+    int64_t step, blocks;         /* of k */
+    int64_t whole, parts, strips; /* items: strips that are whole, then strips of 'parts' each */
+    char *scratch;                /* of worker 0 */
+    unpack_fn *unpack;
+};
+
+/* What a worker needs; the buffers of two workers share no cache line. */
+struct buffers {
+    _Alignas(64) float panels[STRIP * K_BLOCK];
+    float bias[STRIP];
+};
+
+static int64_t blocks_of(int64_t k)
+{
+    return k > 0 ? (k + K_BLOCK - 1) / K_BLOCK : 1;
+}
+
+static int64_t step_of(int64_t k)
+{
+    return ((k + blocks_of(k) - 1) / blocks_of(k) + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+/* Rows m0..m1 of x times one panel. Stripes of nearly equal height: a low one wastes time. */
+static void run_panel(struct tile t, int width, int64_t m0, int64_t m1, const struct product *p)
+{
+    int vectors = width / VF_LANES, most = vectors == 1 ? TILE_ROWS_NARROW : TILE_ROWS;
+    int64_t rows = m1 - m0, stripes = (rows + most - 1) / most;
+    const float *x = t.x;
+    float *c = t.c;
+    for (int64_t s = 0; s < stripes; s++) {
+        int64_t from = rows * s / stripes, to = rows * (s + 1) / stripes;
+        t.x = x + (m0 + from) * p->xr;
+        t.c = c + (m0 + from) * p->dst_stride;
+        tiles[vectors - 1][to - from - 1](&t);
+    }
+}
+
+/* May tiles read w where it lies? When it pays: the rows are compact, or few rows of x use them. */
+static bool direct(const struct product *p, int cols, int64_t rows)
+{
+    return p->w.format->dtype == DT_F32 && !p->trans_w && cols % VF_LANES == 0 &&
+           (p->w.row_stride <= STRIP || rows <= 2 * TILE_ROWS);
+}
+
+/* Rows m0..m1 of one block of k of a strip. */
+static void run_block(const struct job *j, struct buffers *b, int64_t col, int64_t block,
+                      int64_t m0, int64_t m1)
+{
+    const struct product *p = j->p;
+    int64_t k = block * j->step;
+    int cols = (int)i64_min(STRIP, p->n - col);
+    struct pack pack = {.w = &p->w,
+                        .unpack = j->unpack,
+                        .trans_w = p->trans_w,
+                        .col = col,
+                        .k = k,
+                        .cols = cols,
+                        .steps = i64_max(0, i64_min(j->step, p->k - k))};
+    bool packed = !direct(p, cols, m1 - m0);
+    if (packed)
+        CPU(pack_strip)(&pack, b->panels);
+    for (int64_t from = m0; from < m1; from += ROW_BLOCK) {
+        for (int at = 0; at < cols; at += TILE_COLS) {
+            int width = panel_width(at, cols);
+            struct tile t = {.k = pack.steps,
+                             .x = p->x + k * p->xk,
+                             .xr = p->xr,
+                             .xk = p->xk,
+                             .w = b->panels + at * pack.steps,
+                             .wk = width,
+                             .c = p->dst + col + at,
+                             .cr = p->dst_stride,
+                             .cols = (int)i64_min(width, cols - at),
+                             .alpha = p->alpha,
+                             .beta = block == 0 ? p->beta : 1,
+                             .bias = p->bias.data && block == j->blocks - 1 ? b->bias + at : NULL};
+            if (!packed) {
+                t.w = (const float *)weight_at(&p->w, k, col + at);
+                t.wk = p->w.row_stride;
+            }
+            run_panel(t, width, from, i64_min(from + ROW_BLOCK, m1), p);
+        }
+    }
+}
+
+static void run_item(void *ctx, int64_t i, int worker)
+{
+    const struct job *j = ctx;
+    const struct product *p = j->p;
+    struct buffers *b = (struct buffers *)j->scratch + worker;
+    int64_t strip = i, part = 0, parts = 1;
+    if (i >= j->whole) {
+        strip = j->whole + (i - j->whole) / j->parts;
+        part = (i - j->whole) % j->parts;
+        parts = j->parts;
+    }
+    int64_t col = strip * STRIP;
+    const float *bias = p->bias.data;
+    for (int64_t c = 0; bias && c < STRIP && col + c < p->n; c++)
+        b->bias[c] = bias[(col + c) * p->bias.stride[0]];
+    for (int64_t block = 0; block < j->blocks; block++)
+        run_block(j, b, col, block, p->m * part / parts, p->m * (part + 1) / parts);
+}
+
+static void run_packed(struct device *d, const struct product *p, void *scratch)
+{
+    struct job j = {.p = p,
+                    .step = step_of(p->k),
+                    .blocks = blocks_of(p->k),
+                    .strips = (p->n + STRIP - 1) / STRIP,
+                    .scratch = scratch,
+                    .unpack = CPU(unpack_of)(p->w.format)};
+    int64_t split = j.strips < SPLIT_STRIPS ? j.strips : SPLIT_LAST;
+    j.whole = j.strips - split;
+    j.parts = i64_max(1, i64_min(p->m / SPLIT_ROWS, (SPLIT_STRIPS + split - 1) / split));
+    pool_run(d->pool, j.whole + split * j.parts, run_item, &j);
+}
+
+/* --- x transposed --------------------------------------------------------------------------- */
+
+/* Turns rows of x^T: item i is TURN columns of x. */
+#define TURN 64
+struct turn {
+    const float *x;
+    int64_t x_stride, steps, rows;
+    float *out;
+};
+
+static void turn_item(void *ctx, int64_t i, int worker)
+{
+    (void)worker;
+    const struct turn *t = ctx;
+    int64_t from = i * TURN, rows = i64_min(TURN, t->rows - from);
+    CPU(transpose)(t->steps, rows, t->x + from, t->x_stride, t->out + from * t->steps, t->steps);
+}
+
+/* Steps of x^T that are turned at once: whole blocks of k, and at least 64 rows of them fit. */
+static int64_t turned_steps(int64_t k)
+{
+    int64_t step = step_of(k), most = TURNED_BYTES / 4 / TURN / step * step;
+    return i64_min(k, i64_max(step, most));
+}
+
+static int64_t turned_rows(const struct product *p)
+{
+    int64_t rows = TURNED_BYTES / 4 / i64_max(1, turned_steps(p->k));
+    return rows >= p->m ? p->m : rows / TILE_ROWS * TILE_ROWS;
+}
+
+static bool in_place(const struct product *p)
+{
+    return p->xk == 1 || p->xk <= 16 || p->k == 0;
+}
+
+static void run_turned(struct device *d, const struct product *whole, char *scratch, float *turned)
+{
+    int64_t steps = turned_steps(whole->k), rows = turned_rows(whole);
+    for (int64_t m = 0; m < whole->m; m += rows) {
+        for (int64_t k = 0; k < whole->k; k += steps) {
+            struct product p = *whole;
+            p.m = i64_min(rows, whole->m - m);
+            p.k = i64_min(steps, whole->k - k);
+            struct turn t = {whole->x + k * whole->xk + m, whole->xk, p.k, p.m, turned};
+            pool_run(d->pool, (p.m + TURN - 1) / TURN, turn_item, &t);
+            p.x = turned;
+            p.xr = p.k;
+            p.xk = 1;
+            p.dst += m * p.dst_stride;
+            p.beta = k == 0 ? whole->beta : 1;
+            if (k + steps < whole->k)
+                p.bias.data = NULL;
+            /* the rows of w that belong to these steps */
+            p.w.data = p.trans_w ? weight_at(&whole->w, 0, k) : weight_at(&whole->w, k, 0);
+            run_packed(d, &p, scratch);
+        }
+    }
+}
+
+/* --- swapped -------------------------------------------------------------------------------- */
+
+static bool swapped(const struct product *p)
+{
+    return p->xr == 1 && p->xk != 1 && !p->trans_w && p->w.format->dtype == DT_F32 &&
+           p->n <= SWAP_COLS && p->m > p->n && p->n * p->m <= SWAP_BYTES / 4 && p->k > 0;
+}
+
+struct finish {
+    const struct product *p;
+    const float *turned; /* [n, m] */
+};
+
+#define FINISH_ROWS 256
+static void finish_item(void *ctx, int64_t i, int worker)
+{
+    (void)worker;
+    const struct finish *f = ctx;
+    const struct product *p = f->p;
+    const float *bias = p->bias.data;
+    for (int64_t m = i * FINISH_ROWS; m < p->m && m < (i + 1) * FINISH_ROWS; m++) {
+        float *c = p->dst + m * p->dst_stride;
+        for (int64_t n = 0; n < p->n; n++) {
+            float sum = f->turned[n * p->m + m] * p->alpha;
+            if (p->beta != 0)
+                sum = sum + p->beta * c[n];
+            c[n] = bias ? sum + bias[n * p->bias.stride[0]] : sum;
+        }
+    }
+}
+
+static void run_swapped(struct device *d, const struct product *p, char *scratch, float *turned)
+{
+    struct product s = {.m = p->n,
+                        .n = p->m,
+                        .k = p->k,
+                        .x = p->w.data,
+                        .xr = 1,
+                        .xk = p->w.row_stride,
+                        .w = wview_of(view_2d((void *)p->x, DT_F32, p->k, p->m)),
+                        .dst = turned,
+                        .dst_stride = p->m,
+                        .alpha = 1};
+    s.w.row_stride = p->xk;
+    run_packed(d, &s, scratch);
+    struct finish f = {p, turned};
+    pool_run(d->pool, (p->m + FINISH_ROWS - 1) / FINISH_ROWS, finish_item, &f);
+}
+
+/* --- the operation -------------------------------------------------------------------------- */
+
+static struct product product_of(const struct gemm_args *a)
+{
+    struct product p = {.m = a->dst.shape[0],
+                        .n = a->dst.shape[1],
+                        .k = a->trans_w ? a->w.cols : a->w.rows,
+                        .x = a->x.data,
+                        .xr = a->trans_x ? 1 : a->x.stride[0],
+                        .xk = a->trans_x ? a->x.stride[0] : 1,
+                        .w = a->w,
+                        .trans_w = a->trans_w,
+                        .dst = a->dst.data,
+                        .dst_stride = a->dst.stride[0],
+                        .alpha = (float)a->alpha,
+                        .beta = (float)a->beta};
+    if (a->epilogue == EPILOGUE_BIAS)
+        p.bias = a->bias;
+    return p;
+}
+
+static size_t lines(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+size_t CPU(gemm_workspace)(struct device *d, const struct gemm_args *a)
+{
+    struct product p = product_of(a);
+    if (p.m == 0 || p.n == 0)
+        return 0;
+    size_t threads = (size_t)pool_threads(d->pool);
+    if (CPU(gemm_is_small)(&p))
+        return threads * CPU(gemm_small_scratch)();
+    size_t bytes = lines(threads * sizeof(struct buffers));
+    if (swapped(&p))
+        bytes += (size_t)(p.n * p.m) * sizeof(float);
+    else if (!in_place(&p))
+        bytes += (size_t)(turned_rows(&p) * turned_steps(p.k)) * sizeof(float);
+    return bytes;
+}
+
+void CPU(gemm)(struct device *d, const struct gemm_args *a)
+{
+    struct product p = product_of(a);
+    if (p.m == 0 || p.n == 0)
+        return;
+    char *scratch = a->work.data;
+    float *more =
+        (float *)(scratch + lines((size_t)pool_threads(d->pool) * sizeof(struct buffers)));
+    if (CPU(gemm_is_small)(&p))
+        CPU(gemm_small)(d, &p, scratch);
+    else if (swapped(&p))
+        run_swapped(d, &p, scratch, more);
+    else if (in_place(&p))
+        run_packed(d, &p, scratch);
+    else
+        run_turned(d, &p, scratch, more);
+}
