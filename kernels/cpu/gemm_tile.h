@@ -10,12 +10,12 @@
 #include "kernels/cpu/gemm_pack.h"
 
 struct tile {
-    int64_t k;         /* length of the sums */
-    const float *x;    /* element (row r, step i) is x[r*xr + i*xk] */
+    int64_t k;      /* length of the sums */
+    const float *x; /* element (row r, step i) is x[r*xr + i*xk] */
     int64_t xr, xk;
-    const float *w;    /* the vectors of step i start at w[i*wk] */
+    const float *w; /* the vectors of step i start at w[i*wk] */
     int64_t wk;
-    float *c;          /* dst; rows lie cr apart */
+    float *c; /* dst; rows lie cr apart */
     int64_t cr;
     int cols;          /* columns to store; the vectors may reach beyond */
     float alpha, beta; /* c = alpha * sum + beta * c; c is not read when beta is 0 */
@@ -56,21 +56,21 @@ TILE_INLINE void tile_store(const struct tile *t, const int rows, const int vect
         UNROLL(12)
         for (int r = 0; r < rows; r++)
             UNROLL(2)
-            for (int v = 0; v < vectors; v++)
-                vf_store(spill + (r * vectors + v) * VF_LANES, sum[r][v]);
+        for (int v = 0; v < vectors; v++)
+            vf_store(spill + (r * vectors + v) * VF_LANES, sum[r][v]);
         tile_store_edge(t, rows, vectors, spill);
     } else if (t->beta == 0) {
         UNROLL(12)
         for (int r = 0; r < rows; r++, c += t->cr)
             UNROLL(2)
-            for (int v = 0; v < vectors; v++)
-                vf_store(c + v * VF_LANES, sum[r][v] * alpha);
+        for (int v = 0; v < vectors; v++)
+            vf_store(c + v * VF_LANES, sum[r][v] * alpha);
     } else {
         UNROLL(12)
         for (int r = 0; r < rows; r++, c += t->cr)
             UNROLL(2)
-            for (int v = 0; v < vectors; v++)
-                vf_store(c + v * VF_LANES, sum[r][v] * alpha + beta * vf_load(c + v * VF_LANES));
+        for (int v = 0; v < vectors; v++)
+            vf_store(c + v * VF_LANES, sum[r][v] * alpha + beta * vf_load(c + v * VF_LANES));
     }
 }
 
@@ -82,8 +82,8 @@ TILE_INLINE void tile_sum(const struct tile *t, const int rows, const int vector
     UNROLL(12)
     for (int r = 0; r < rows; r++)
         UNROLL(2)
-        for (int v = 0; v < vectors; v++)
-            sum[r][v] = (vf){0};
+    for (int v = 0; v < vectors; v++)
+        sum[r][v] = (vf){0};
     for (int64_t i = t->k; i > 0; i--, w += wk, x += xk) {
         vf b[2];
         UNROLL(2)
@@ -102,15 +102,15 @@ TILE_INLINE void tile_sum(const struct tile *t, const int rows, const int vector
 
 typedef void tile_fn(const struct tile *t);
 
-#define TILE(rows, vectors)                                                                        \
-    static void tile_##rows##x##vectors(const struct tile *t)                                      \
-    {                                                                                              \
-        tile_sum(t, rows, vectors);                                                                \
+#define TILE(rows, vectors)                                   \
+    static void tile_##rows##x##vectors(const struct tile *t) \
+    {                                                         \
+        tile_sum(t, rows, vectors);                           \
     }
-#define TILES(X)                                                                                   \
-    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1)                                                \
-    X(7, 1) X(8, 1)                                                                                \
-    X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) TILES_WIDE(X)
+#define TILES(X)                                                                            \
+    X(1, 1)                                                                                 \
+    X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) \
+        X(5, 2) X(6, 2) TILES_WIDE(X)
 #if TILE_ROWS == 12
 #define TILES_WIDE(X) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2)
 #else
