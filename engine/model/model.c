@@ -116,7 +116,7 @@ int model_logits(struct model *m, struct tensor *hidden, struct tensor *rows,
 }
 
 int model_loss(struct model *m, const struct batch *b, double scale, double smoothing,
-               struct tensor *hits, struct tensor **loss)
+               const struct loss_tally *tally, struct tensor **loss)
 {
     if (!b->targets)
         return tensor_scalar(m->ctx, m->ctx->compute, 0, loss);
@@ -129,7 +129,7 @@ int model_loss(struct model *m, const struct batch *b, double scale, double smoo
     tensor_release(hidden);
     if (!status)
         status = op_linear_cross_entropy(picked, m->head, b->target_ids, b->weights, scale,
-                                         smoothing, hits, loss);
+                                         smoothing, tally, loss);
     tensor_release(picked);
     return status;
 }

@@ -79,10 +79,10 @@ int model_forward(struct model *m, const struct batch *b, struct tensor **hidden
 int model_logits(struct model *m, struct tensor *hidden, struct tensor *rows,
                  struct tensor **logits) MUST_CHECK;
 
-/* scale * sum of weighted cross-entropies over the batch's targets; forward included. hits: see
+/* scale * sum of weighted cross-entropies over the batch's targets; forward included. tally: see
  * op_linear_cross_entropy. A batch without targets gives a zero that needs no gradient. */
 int model_loss(struct model *m, const struct batch *b, double scale, double smoothing,
-               struct tensor *hits, struct tensor **loss) MUST_CHECK;
+               const struct loss_tally *tally, struct tensor **loss) MUST_CHECK;
 
 /* Walks every tensor under its state_dict name; stops at the first non-zero status. 'module' is
  * NULL for parameters. Adapters are walked by engine/adapt. */

@@ -103,11 +103,15 @@ int op_attention(struct tensor *q, struct tensor *k, struct tensor *v, const str
 
 /* Head and loss in one, in chunks of rows, so that logits never exist as a whole:
  *   loss = scale * sum_i weight_i * ce(x_i W^T, target_i), one element, compute dtype.
- * x [n,H] rows, w the head weight, targets I32 [n], weights [n] (compute dtype). hits: F64
- * one-element tensor that correct rows are added to, or NULL. smoothing as label smoothing. */
+ * x [n,H] rows, w the head weight, targets I32 [n], weights [n] (compute dtype), smoothing as label
+ * smoothing. tally (may be NULL): where to count besides. */
+struct loss_tally {
+    struct tensor *total; /* F64 one element, zero before: the sum without scale; NULL = not wanted */
+    struct tensor *hits;  /* F64 one element, added to: rows whose likeliest token is the target */
+};
 int op_linear_cross_entropy(struct tensor *x, struct tensor *w, struct tensor *targets,
                             struct tensor *weights, double scale, double smoothing,
-                            struct tensor *hits, struct tensor **loss) MUST_CHECK;
+                            const struct loss_tally *tally, struct tensor **loss) MUST_CHECK;
 
 /* Inverted dropout of x [T, C]. */
 int op_dropout(struct tensor *x, const struct dropout_source *source, double p, uint32_t channel,

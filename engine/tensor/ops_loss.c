@@ -33,7 +33,8 @@ static int loss_backward(struct context *ctx, struct node *n)
 static const struct node_class loss_class = {"linear_cross_entropy", loss_backward, NULL};
 
 struct loss_work {
-    struct tensor *x, *w, *targets, *weights, *hits, *total; /* borrowed */
+    struct tensor *x, *w, *targets, *weights, *hits; /* borrowed */
+    struct tensor *total;                           /* kept */
     struct tensor *dx, *dw;                                  /* NULL when not wanted */
     double scale, smoothing;
     bool dw_started;
@@ -92,15 +93,20 @@ static int scaled(struct context *ctx, struct tensor *total, double scale, struc
 
 int op_linear_cross_entropy(struct tensor *x, struct tensor *w, struct tensor *targets,
                             struct tensor *weights, double scale, double smoothing,
-                            struct tensor *hits, struct tensor **loss)
+                            const struct loss_tally *tally, struct tensor **loss)
 {
     struct context *ctx = x->ctx;
-    struct loss_work l = {.x = x, .w = w, .targets = targets, .weights = weights, .hits = hits,
-                          .scale = scale, .smoothing = smoothing};
+    struct loss_work l = {.x = x, .w = w, .targets = targets, .weights = weights,
+                          .scale = scale, .smoothing = smoothing,
+                          .hits = tally ? tally->hits : NULL};
     struct tensor *inputs[] = {x, w};
     struct node *n;
     TRY(tensor_need(x));
-    int status = tensor_scalar(ctx, DT_F64, 0, &l.total);
+    int status = OK;
+    if (tally && tally->total)
+        l.total = tensor_keep(tally->total);
+    else
+        status = tensor_scalar(ctx, DT_F64, 0, &l.total);
     if (!status && ctx->grad && tensor_needs_grad(x))
         status = tensor_new_like(x, ctx->compute, &l.dx);
     if (!status && ctx->grad && tensor_needs_grad(w))
