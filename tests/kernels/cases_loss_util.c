@@ -84,7 +84,7 @@ struct clip_case {
     bool with_loss;
 };
 
-static struct view number(struct rig *r, const char *name)
+static struct view out_number(struct rig *r, const char *name)
 {
     struct tensor t = {name, DT_F64, 0, {0}, DENSE, JUNK, 0, 0};
     return rig_out(r, t, (struct tolerance){.ulp = 1e-7});
@@ -97,9 +97,9 @@ static void clip(struct rig *r, const void *params)
     a.sumsq = rig_doubles(r, "sumsq", &c->sumsq, 1);
     if (c->with_loss)
         a.loss = rig_doubles(r, "loss", &c->loss, 1);
-    a.norm = number(r, "norm");
-    a.factor = number(r, "factor");
-    a.finite = number(r, "finite");
+    a.norm = out_number(r, "norm");
+    a.factor = out_number(r, "factor");
+    a.finite = out_number(r, "finite");
     RUN(r, clip, a);
 }
 

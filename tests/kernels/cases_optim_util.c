@@ -48,8 +48,9 @@ static void adamw(struct rig *r, const void *params)
     a.g = rig_in(r, vector("g", c, REAL, NORMAL, 0, 0));
     a.m = rig_out(r, vector("m", c, REAL, c->step > 1 ? UNIFORM : ZERO, -0.3, 0.3),
                   (struct tolerance){.ku = 4});
+    /* g * factor is rounded, and squared */
     a.v = rig_out(r, vector("v", c, REAL, c->step > 1 ? UNIFORM : ZERO, 0, 0.5),
-                  (struct tolerance){.ku = 4});
+                  (struct tolerance){.ku = 8});
     if (c->numbers) {
         a.factor = rig_doubles(r, "factor", &c->factor, 1);
         a.finite = rig_doubles(r, "finite", &c->finite, 1);

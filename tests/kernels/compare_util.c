@@ -36,7 +36,7 @@ static double allowed_at(double want, const double *magnitude, int64_t i, struct
 {
     double size = fabs(magnitude ? magnitude[i] : want);
     double allowed = t.least + t.ulp * compare_ulp(want, t.bits ? t.bits : 24);
-    return t.ku > 0 && isfinite(size) ? allowed + t.ku * UNIT * size : allowed;
+    return t.ku > 0 && isfinite(size) ? allowed + t.ku * UNIT * size + 0x1p-149 : allowed;
 }
 
 static void note(struct comparison *c, int64_t i, double got, double want, double worst)
