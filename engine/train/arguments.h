@@ -1,0 +1,35 @@
+/* arguments.h -- what a training run is told: the names of transformers' TrainingArguments and
+ * TRL's SFTConfig, with their defaults. */
+#ifndef ENGINE_TRAIN_ARGUMENTS_H
+#define ENGINE_TRAIN_ARGUMENTS_H
+
+#include "engine/core/options.h"
+
+struct training_arguments {
+    char *output_dir;
+    /* how much */
+    int64_t per_device_train_batch_size, per_device_eval_batch_size, gradient_accumulation_steps;
+    double num_train_epochs;
+    int64_t max_steps;
+    int64_t micro_batch_tokens;
+    /* optimiser */
+    char *optim, *lr_scheduler_type;
+    double learning_rate, warmup_steps, warmup_ratio, weight_decay;
+    double adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, label_smoothing_factor;
+    /* looking at it */
+    char *logging_strategy, *eval_strategy;
+    double logging_steps, eval_steps;
+    bool logging_first_step, eval_on_start;
+    /* randomness, order */
+    int64_t seed, data_seed;
+    char *train_sampling_strategy;
+    /* text */
+    char *dataset_text_field;
+    int64_t max_length;
+    bool completion_only_loss, append_eos;
+};
+
+/* The same struct under two names: the defaults of the two classes differ in a few places. */
+extern const struct option_table training_arguments, sft_config;
+
+#endif
