@@ -244,7 +244,7 @@ static int llama_forward(struct model *m, const struct batch *b, struct tensor *
     if (!status)
         status = op_embed(m->embedding, b->ids, &x);
     for (int64_t i = 0; i < m->config.num_hidden_layers && !status; i++) {
-        if (m->cancel && *m->cancel)
+        if (m->cancel && *m->cancel >= m->cancel_at)
             status = fail(ERR_CANCELLED, "interrupted");
         else
             status = run_layer(&p, i, &x, &stream);

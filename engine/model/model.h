@@ -52,6 +52,7 @@ struct model {
     void *adapter;            /* engine/adapt's lora, or NULL; freed through free_adapter */
     void (*free_adapter)(void *adapter);
     volatile int *cancel; /* polled between layers; NULL = never cancelled */
+    int cancel_at;        /* stops when *cancel reaches this */
 };
 
 extern const struct architecture *const architectures[]; /* ends with NULL */

@@ -230,9 +230,11 @@ static int make_batch(struct trainer *t, const struct examples *e, const int64_t
     return batch_from(t->m->ctx, &rows, t->m->config.vocab_size, b);
 }
 
+/* Element i as a scalar on the same memory. */
 static int one_element(struct tensor *losses, int64_t i, struct tensor **out)
 {
     struct view v = view_slice(losses->view, 0, i, 1);
+    v.ndim = 0;
     return tensor_view(losses, v, out);
 }
 
