@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#pragma weak device_open /* until kernels/device.c has landed */
-
 volatile int bind_interrupted;
 struct bind_host bind_host;
 
@@ -47,6 +45,8 @@ void bind_check(lua_State *L, int status)
 {
     if (!status)
         return;
+    if (status == ERR_CANCELLED && bind_interrupted < 2)
+        bind_take_interrupt(L); /* delivered; a second Ctrl-C stays armed */
     lua_pushstring(L, status == ERR_CANCELLED ? "interrupted" : status_message());
     lua_error(L);
 }
@@ -60,6 +60,41 @@ int bind_error(lua_State *L, const char *fmt, ...)
     va_end(args);
     lua_pushstring(L, text);
     return lua_error(L);
+}
+
+int bind_exit(lua_State *L, int code, const char *fmt, ...)
+{
+    char text[4096];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    lua_createtable(L, 0, 2);
+    lua_pushinteger(L, code);
+    lua_setfield(L, -2, "code");
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, "message");
+    luaL_newmetatable(L, "lorash.exit");
+    lua_setmetatable(L, -2);
+    return lua_error(L);
+}
+
+bool bind_exit_code(lua_State *L, int arg, int *code, const char **message)
+{
+    arg = lua_absindex(L, arg);
+    if (lua_type(L, arg) != LUA_TTABLE || !lua_getmetatable(L, arg))
+        return false;
+    luaL_getmetatable(L, "lorash.exit");
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    if (!same)
+        return false;
+    lua_getfield(L, arg, "code");
+    *code = (int)lua_tointeger(L, -1);
+    lua_getfield(L, arg, "message");
+    *message = lua_tostring(L, -1); /* the table holds it */
+    lua_pop(L, 2);
+    return true;
 }
 
 static void write_to_stdout(const char *text, size_t length)
@@ -128,8 +163,6 @@ struct device *bind_device(lua_State *L)
 {
     if (!bind_host.device) {
         const char *name = bind_host.device_name ? bind_host.device_name : "cpu";
-        if (!device_open)
-            bind_error(L, "this build has no devices");
         bind_check(L, device_open(name, bind_host.pool, &bind_host.device));
     }
     return bind_host.device;

@@ -78,6 +78,12 @@ void bind_check(lua_State *L, int status);
 /* Raises an error of our own: same form as fail(). */
 int bind_error(lua_State *L, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Ends the program through the shell, which alone exits: raises a value that carries the exit code
+ * and a message ("" = none). cli() uses it for --help (0) and usage errors (2). */
+int bind_exit(lua_State *L, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* True when the error value at 'arg' is one of bind_exit; *message is valid while the value is. */
+bool bind_exit_code(lua_State *L, int arg, int *code, const char **message);
+
 /* Pushes a userdata of class 'c' of 'bytes' zeroed bytes, with one user value slot. */
 void *bind_new(lua_State *L, const struct lua_class *c, size_t bytes);
 
