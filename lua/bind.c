@@ -632,7 +632,8 @@ static void wrong_option(lua_State *L, const struct option_table *t, const struc
 
 /* The sequence on top as a list of texts. The pointers stay valid: 'anchor' is a Lua table that
  * holds every text, and the array itself is a userdata. */
-static int set_list(lua_State *L, const struct option_table *t, const struct option *o, void *config)
+static int set_list(lua_State *L, const struct option_table *t, const struct option *o,
+                    void *config)
 {
     int list = lua_gettop(L);
     lua_Integer n = (lua_Integer)lua_rawlen(L, list);

@@ -20,22 +20,22 @@
 struct lua_method {
     const char *name;
     lua_CFunction call;
-    const char *signature; /* "df:head(n = 5)" */
-    const char *doc;       /* one or more sentences */
+    const char *signature;              /* "df:head(n = 5)" */
+    const char *doc;                    /* one or more sentences */
     const struct option_table *options; /* of its table argument, or NULL */
 };
 
 struct lua_property {
     const char *name;
-    lua_CFunction get;  /* (object) -> value */
-    lua_CFunction set;  /* (object, value); NULL = read only */
+    lua_CFunction get; /* (object) -> value */
+    lua_CFunction set; /* (object, value); NULL = read only */
     const char *doc;
 };
 
 struct lua_class {
-    const char *name;  /* "DataFrame": metatable name and what type errors say */
-    const char *doc;   /* what it is, one paragraph */
-    const struct lua_method *methods;      /* ends with a NULL name */
+    const char *name;                 /* "DataFrame": metatable name and what type errors say */
+    const char *doc;                  /* what it is, one paragraph */
+    const struct lua_method *methods; /* ends with a NULL name */
     const struct lua_property *properties; /* ends with a NULL name; may be NULL */
     const struct lua_method *statics;      /* Class.from_x(...); ends with NULL; may be NULL */
     lua_CFunction construct;               /* Class(...) or Class{...}; may be NULL */

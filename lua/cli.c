@@ -124,7 +124,8 @@ static int unknown_option(struct cli *c, const char *name)
                 suggest_try(&s, lua_tostring(L, -2));
     suggest_try(&s, "help");
     suggest_hint(&s, hint, sizeof hint);
-    return bind_exit(L, 2, "unknown option '--%.60s'%s", name, *hint ? hint : "; hint: --help lists them");
+    return bind_exit(L, 2, "unknown option '--%.60s'%s", name,
+                     *hint ? hint : "; hint: --help lists them");
 }
 
 /* The word after the option at c->at, when it is a value for it; NULL = none. */
@@ -181,7 +182,8 @@ static void read_positional(struct cli *c, const char *word)
     if (c->own && lua_rawgeti(L, c->own, ++c->positional) == LUA_TSTRING)
         name = lua_tostring(L, -1);
     if (!name)
-        bind_exit(L, 2, "unexpected argument '%.60s'; hint: options are written --name value", word);
+        bind_exit(L, 2, "unexpected argument '%.60s'; hint: options are written --name value",
+                  word);
     set_own(c, name, word);
     lua_pop(L, 1);
 }
@@ -194,8 +196,9 @@ static void find_object(struct cli *c)
     const struct lua_class *k = bind_class_of(L, 1);
     char found[80];
     if (!k || !k->options)
-        bind_error(L, "cli wants an object with options, found %s; hint: args = "
-                      "cli(TrainingArguments{ ... })",
+        bind_error(L,
+                   "cli wants an object with options, found %s; hint: args = "
+                   "cli(TrainingArguments{ ... })",
                    bind_describe(L, 1, found, sizeof found));
     c->table = k->options;
     c->config = lua_touserdata(L, 1);
@@ -244,9 +247,11 @@ static int cli(lua_State *L)
 
 const struct lua_method cli_functions[] = {
     {"cli", cli, "args, own = cli(args, { csv = \"data.csv\", \"csv\" })",
-     "Lets the command line of a recipe override the fields of args: lorash recipe.lua --max_steps 5. "
+     "Lets the command line of a recipe override the fields of args: lorash recipe.lua --max_steps "
+     "5. "
      "The second table names options of the recipe's own with their defaults, whose values are the "
-     "second result; its sequence part names those that may also be given by position. --help prints "
+     "second result; its sequence part names those that may also be given by position. --help "
+     "prints "
      "them all.",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -196,9 +196,6 @@ static void push_list(lua_State *L)
         for (const struct lua_method *m = lua_functions[i]; m->name; m++)
             add_row(&b, m->name, 24, first_sentence(m->doc, text, sizeof text));
     luaL_pushresult(&b);
-    luaL_buffinit(L, &b);
-    luaL_addvalue(&b);
-    luaL_pushresult(&b); /* a plain text before the embedded functions are walked */
     lib_names(L);
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
         if (!lib_spec(L, -1))
@@ -446,9 +443,10 @@ void help_text(lua_State *L, const char *name)
     if (exists) {
         char found[80];
         bind_describe(L, -1, found, sizeof found);
-        lua_pushfstring(L, lua_isfunction(L, -1) ? "%s is a function of Lua or of your own; nothing "
-                                                   "more is written about it\n"
-                                                 : "%s is %s\n",
+        lua_pushfstring(L,
+                        lua_isfunction(L, -1) ? "%s is a function of Lua or of your own; nothing "
+                                                "more is written about it\n"
+                                              : "%s is %s\n",
                         name, found);
         return;
     }
@@ -484,7 +482,8 @@ static int help(lua_State *L)
 const struct lua_method help_functions[] = {
     {"help", help, "help(name)",
      "Explains a class, method, function or option: help(\"DataFrame\"), help(\"DataFrame.head\"), "
-     "help(\"learning_rate\"), help(df). Without a name it lists everything. At the prompt ?name does "
+     "help(\"learning_rate\"), help(df). Without a name it lists everything. At the prompt ?name "
+     "does "
      "the same.",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},

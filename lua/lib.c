@@ -12,12 +12,12 @@
 
 #define LIB(row) row(text)
 
-#define EMBED(name)                                                                                \
-    __asm__(".pushsection .rodata\n"                                                               \
-            "lib_" #name "_start: .incbin \"lua/lib/" #name ".lua\"\n"                             \
-            "lib_" #name "_end: .byte 0\n"                                                         \
-            ".popsection\n");                                                                      \
-    extern const char lib_##name##_start[] __attribute__((visibility("hidden")));                  \
+#define EMBED(name)                                                               \
+    __asm__(".pushsection .rodata\n"                                              \
+            "lib_" #name "_start: .incbin \"lua/lib/" #name ".lua\"\n"            \
+            "lib_" #name "_end: .byte 0\n"                                        \
+            ".popsection\n");                                                     \
+    extern const char lib_##name##_start[] __attribute__((visibility("hidden"))); \
     extern const char lib_##name##_end[] __attribute__((visibility("hidden")));
 LIB(EMBED)
 

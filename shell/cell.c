@@ -121,7 +121,7 @@ static bool read_names(struct lex l, const char **nil_at)
         struct lex_token t = lex_code(&l);
         if (lex_is(&t, "<"))
             return false;
-        if (lex_is(&t, "=") )
+        if (lex_is(&t, "="))
             return true;
         if (!lex_is(&t, ",")) {
             *nil_at = name.start + name.length;

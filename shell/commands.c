@@ -57,7 +57,8 @@ static int run_help(lua_State *L, const char *rest)
         "  ?name or name?           explains a class, method, function or option\n"
         "  !command                 runs a command of the system\n"
         "  help()                   lists everything there is\n"
-        "Tab completes. Enter runs what is complete, Alt-Enter breaks the line. Ctrl-C stops; Ctrl-D "
+        "Tab completes. Enter runs what is complete, Alt-Enter breaks the line. Ctrl-C stops; "
+        "Ctrl-D "
         "leaves.\n"
         "A cell's last value is printed (a final ; hides it) and kept in _ and Out[n].\n";
     terminal_write(more, sizeof more - 1);
@@ -184,8 +185,8 @@ int commands_run(lua_State *L, const char *text)
     p += n;
     p += strspn(p, " \t\n");
     for (const struct command *c = commands; c->name; c++)
-        if (!strcmp(c->name, name) || (n == 1 && *name == *c->name && strchr("qh", *name) &&
-                                       strcmp(c->name, "history") != 0))
+        if (!strcmp(c->name, name) ||
+            (n == 1 && *name == *c->name && strchr("qh", *name) && strcmp(c->name, "history") != 0))
             return c->run(L, p);
     char message[120];
     snprintf(message, sizeof message, "there is no command ':%s'; hint: :help lists them", name);

@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <stdio.h>
 
-#define TOKENS 400  /* before the cursor; what lies further back is not looked at */
-#define HOPS 20     /* raw __index tables in a row */
+#define TOKENS 400   /* before the cursor; what lies further back is not looked at */
+#define HOPS 20      /* raw __index tables in a row */
 #define BUDGET 20000 /* table entries looked at */
 #define SHOWN 400
 
@@ -92,8 +92,7 @@ static const char *suffix_of(lua_State *L, int arg)
     if (!lua_isfunction(L, arg))
         return "";
     m = bind_method_of(L, arg, &of);
-    return m && m->options && strchr(m->signature, '{') &&
-                   !strchr(m->signature, '(') ? "{" : "(";
+    return m && m->options && strchr(m->signature, '{') && !strchr(m->signature, '(') ? "{" : "(";
 }
 
 static void add_methods(struct walk *w, const struct lua_method *m)
@@ -269,10 +268,10 @@ static void add_options(struct walk *w, const struct option_table *t)
 
 static void add_globals(struct walk *w)
 {
-    static const char *const words[] = {"and ",    "break",  "do ",     "else",   "elseif ", "end",
-                                        "false",   "for ",   "function ", "goto ", "if ",    "in ",
-                                        "local ",  "nil",    "not ",    "or ",    "repeat ", "return ",
-                                        "then ",   "true",   "until ",  "while "};
+    static const char *const words[] = {
+        "and ",      "break",   "do ",   "else", "elseif ", "end",   "false", "for ",
+        "function ", "goto ",   "if ",   "in ",  "local ",  "nil",   "not ",  "or ",
+        "repeat ",   "return ", "then ", "true", "until ",  "while "};
     lua_pushglobaltable(w->L);
     add_keys(w, false);
     lua_pop(w->L, 1);

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 struct completion {
-    size_t start; /* where the word begins that the names would replace */
-    char **names; /* sorted, each with its suffix: "head(", "learning_rate = " */
+    size_t start;    /* where the word begins that the names would replace */
+    char **names;    /* sorted, each with its suffix: "head(", "learning_rate = " */
     int count, more; /* 'more' were left out */
     int64_t capacity;
 };

@@ -177,8 +177,8 @@ static void hint_among(lua_State *L, const char *wanted, char *out, size_t bytes
         const char *key = lua_tostring(L, -2);
         suggest_try(&s, key);
         if (count++ < 8 && used < sizeof names)
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", count > 1 ? ", " : "",
-                                     key);
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
+                                     count > 1 ? ", " : "", key);
     }
     suggest_hint(&s, out, bytes);
     if (!s.best && count > 0 && count <= 8 && used < sizeof names)
@@ -256,9 +256,11 @@ static void explain(lua_State *L)
     if (!strncmp(m, "undefined global '", 18) && strchr("frbu", m[18]) && m[19] == '\'') {
         char quoted[4] = {m[18], '"', 0}, single[4] = {m[18], '\'', 0};
         if (line_has(f, quoted) || line_has(f, single))
-            snprintf(report.message, sizeof report.message, "%s",
-                     m[18] == 'f' ? "undefined global 'f'; in Lua write fmt(\"{name}\", row)"
-                                  : "a letter before a text means nothing; in Lua write [[...]] for raw text");
+            snprintf(
+                report.message, sizeof report.message, "%s",
+                m[18] == 'f'
+                    ? "undefined global 'f'; in Lua write fmt(\"{name}\", row)"
+                    : "a letter before a text means nothing; in Lua write [[...]] for raw text");
         return;
     }
     bool nil = strstr(m, "a nil value") != NULL;
@@ -273,11 +275,17 @@ static void explain(lua_State *L)
         int level = 1;
         while (lua_getstack(L, level, &ar) && lua_getinfo(L, "Sl", &ar) && !user_frame(&ar))
             level++;
-        if (find_owner(f, wanted, owner, sizeof owner) && push_named(L, &ar, owner)) {
-            hint_among(L, wanted, hint, sizeof hint);
-            lua_pop(L, 1);
-            append(hint);
+        if (find_owner(f, wanted, owner, sizeof owner)) {
+            if (!push_named(L, &ar, owner))
+                return;
+        } else if (strstr(m, "(method '")) {
+            lua_pushliteral(L, ""); /* ("x"):uper(): most likely a text's method */
+        } else {
+            return;
         }
+        hint_among(L, wanted, hint, sizeof hint);
+        lua_pop(L, 1);
+        append(hint);
         return;
     }
     if (strstr(m, "attempt to call a table value") && strstr(m, "for iterator"))
@@ -351,6 +359,13 @@ void errors_syntax(const char *chunk_name, const char *message)
     snprintf(f->source, sizeof f->source, "%s", chunk_name);
     f->name[0] = '\0';
     f->line = line;
+    const char *opened = strstr(report.message, "(to close '");
+    if (opened && strstr(report.message, "<eof>")) { /* the end of the text shows nothing */
+        const char *at = strstr(opened, "at line ");
+        if (at && quoted_after(opened, "(to close '", report.word, sizeof report.word))
+            f->line = atoi(at + 8);
+        return;
+    }
     struct python_hint h = python_look(s->text, s->length, line);
     if (!h.hint)
         return;
@@ -404,7 +419,8 @@ static const char *find_named(const struct source *s, int from, int *line, size_
         if (at)
             return at;
     }
-    for (const char *p = report.message; *p;) { /* "TrainingArguments: lora_dropout = 8.95 is ..." */
+    for (const char *p = report.message;
+         *p;) { /* "TrainingArguments: lora_dropout = 8.95 is ..." */
         size_t n = 0;
         while (isalnum((unsigned char)p[n]) || p[n] == '_')
             n++;
@@ -437,7 +453,8 @@ static void print_clean(const char *p, size_t n)
 }
 
 /* "  [6]:1  source" and "~~~" below 'word' (NULL: nothing to underline). */
-static void print_source(const char *label, const char *p, size_t n, const char *word, size_t length)
+static void print_source(const char *label, const char *p, size_t n, const char *word,
+                         size_t length)
 {
     int avail = terminal_width() - (int)strlen(label) - 2, used;
     if (avail < 20)
@@ -505,8 +522,8 @@ void errors_print_frames(void)
         print("      no error yet\n");
     for (int i = 0; i < report.count; i++) {
         const struct frame *f = &report.frames[i];
-        snprintf(line, sizeof line, "  %s:%d%s%s\n", f->source + 1, f->line, *f->name ? "  in " : "",
-                 f->name);
+        snprintf(line, sizeof line, "  %s:%d%s%s\n", f->source + 1, f->line,
+                 *f->name ? "  in " : "", f->name);
         print(line);
     }
 }

@@ -25,10 +25,10 @@ bool lex_is(const struct lex_token *t, const char *text)
 
 static bool keyword(const char *s, size_t n)
 {
-    static const char *const words[] = {"and",    "break",  "do",   "else",     "elseif", "end",
-                                        "false",  "for",    "function", "goto", "if",     "in",
-                                        "local",  "nil",    "not",  "or",       "repeat", "return",
-                                        "then",   "true",   "until", "while"};
+    static const char *const words[] = {"and",   "break", "do",       "else", "elseif", "end",
+                                        "false", "for",   "function", "goto", "if",     "in",
+                                        "local", "nil",   "not",      "or",   "repeat", "return",
+                                        "then",  "true",  "until",    "while"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strlen(words[i]) == n && !memcmp(words[i], s, n))
             return true;
@@ -83,15 +83,16 @@ static const char *skip_string(const char *p, const char *end, bool *open)
 
 static const char *skip_number(const char *p, const char *end)
 {
-    while (p < end && (name_part(*p) || *p == '.' ||
-                       ((*p == '+' || *p == '-') && strchr("eEpP", p[-1]))))
+    while (p < end &&
+           (name_part(*p) || *p == '.' || ((*p == '+' || *p == '-') && strchr("eEpP", p[-1]))))
         p++;
     return p;
 }
 
 static size_t symbol_length(const char *p, const char *end)
 {
-    static const char *const symbols[] = {"...", "==", "~=", "<=", ">=", "//", "::", "<<", ">>", ".."};
+    static const char *const symbols[] = {
+        "...", "==", "~=", "<=", ">=", "//", "::", "<<", ">>", ".."};
     for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
         size_t n = strlen(symbols[i]);
         if ((size_t)(end - p) >= n && !memcmp(p, symbols[i], n))

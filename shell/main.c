@@ -147,8 +147,8 @@ static int read_number(const char *name, const char *text, unsigned long long le
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
     if (end == text || *end || *text == '-' || errno || value < least || value > most)
-        return fail(ERR_ARG, "%s wants a whole number from %llu to %llu, found '%.40s'", name, least,
-                    most, text);
+        return fail(ERR_ARG, "%s wants a whole number from %llu to %llu, found '%.40s'", name,
+                    least, most, text);
     *out = value;
     return OK;
 }
@@ -316,9 +316,10 @@ static int print_version(void)
 {
     printf("lorash %s, %s%s\nSources: Apache-2.0.%s\n", LORASH_VERSION, LUA_RELEASE,
            HAVE_READLINE ? ", GNU Readline" : ", without Readline",
-           HAVE_READLINE ? " GNU Readline is under the GPL, so a binary linked with it as a\nwhole is "
-                           "GPL-3.0-or-later; 'make READLINE=0' builds without it."
-                         : "");
+           HAVE_READLINE
+               ? " GNU Readline is under the GPL, so a binary linked with it as a\nwhole is "
+                 "GPL-3.0-or-later; 'make READLINE=0' builds without it."
+               : "");
     return DONE;
 }
 

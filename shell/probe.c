@@ -175,9 +175,12 @@ static int find_option(lua_State *L)
 int probe_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"fail_at", fail_at}, {"live", live},       {"show", show},   {"help", help},
-        {"complete", complete}, {"compile", compile}, {"python", python}, {"clean", clean},
-        {"specs", specs},     {"find_option", find_option}, {NULL, NULL},
+        {"fail_at", fail_at},   {"live", live},
+        {"show", show},         {"help", help},
+        {"complete", complete}, {"compile", compile},
+        {"python", python},     {"clean", clean},
+        {"specs", specs},       {"find_option", find_option},
+        {NULL, NULL},
     };
     lua_getglobal(L, "lorash");
     luaL_newlib(L, functions);

@@ -60,8 +60,8 @@ static struct python_hint operators(const struct look *k, int i)
         return found(&k->t[i], &k->t[i], "in Lua write not x");
     if (lex_is(&k->t[i], "?"))
         return found(&k->t[i], &k->t[i], "in Lua write condition and a or b");
-    if (lex_is(&k->t[i], "#") && (i == 0 || k->t[i].newline || i + 1 >= k->count ||
-                                  k->t[i].start + 1 < k->t[i + 1].start))
+    if (lex_is(&k->t[i], "#") &&
+        (i == 0 || k->t[i].newline || i + 1 >= k->count || k->t[i].start + 1 < k->t[i + 1].start))
         return found(&k->t[i], &k->t[i], "in Lua a comment starts with --");
     if (lex_is(&k->t[i], "@") && (i == 0 || k->t[i].newline))
         return found(&k->t[i], &k->t[i], "Lua has no decorators; call the function yourself");
@@ -110,8 +110,8 @@ static struct python_hint words(const struct look *k, int i)
         if (!lex_is(t, table[j].word))
             continue;
         /* a word that is used as an ordinary name stays one */
-        if (i + 1 < k->count && !t[1].newline && (lex_is(t + 1, "(") || lex_is(t + 1, "=") ||
-                                                  lex_is(t + 1, ".") || lex_is(t + 1, ",")))
+        if (i + 1 < k->count && !t[1].newline &&
+            (lex_is(t + 1, "(") || lex_is(t + 1, "=") || lex_is(t + 1, ".") || lex_is(t + 1, ",")))
             return nothing;
         return found(t, t, table[j].hint);
     }
@@ -149,26 +149,29 @@ static struct python_hint blocks(const struct look *k, int i)
 static struct python_hint literals(const struct look *k, int i)
 {
     const struct lex_token *t = &k->t[i];
-    if (lex_is(t, "[") && (i == 0 || lex_is(t - 1, "=") || lex_is(t - 1, "(") ||
-                           lex_is(t - 1, ",") || lex_is(t - 1, "in") || lex_is(t - 1, "return")) &&
+    if (lex_is(t, "[") &&
+        (i == 0 || lex_is(t - 1, "=") || lex_is(t - 1, "(") || lex_is(t - 1, ",") ||
+         lex_is(t - 1, "in") || lex_is(t - 1, "return")) &&
         k->inside[i] != '{')
         return found(t, t, "in Lua write { a, b } for a list");
     if (lex_is(t, ":") && i > 0 && k->inside[i] == '{' &&
-        (t[-1].kind == LEX_STRING || t[-1].kind == LEX_NUMBER || t[-1].kind == LEX_NAME) &&
-        i > 1 && (lex_is(t - 2, "{") || lex_is(t - 2, ",")))
+        (t[-1].kind == LEX_STRING || t[-1].kind == LEX_NUMBER || t[-1].kind == LEX_NAME) && i > 1 &&
+        (lex_is(t - 2, "{") || lex_is(t - 2, ",")))
         return found(t, t, "in Lua write { key = value }");
     if (lex_is(t, ":") && k->inside[i] == '[')
         return found(t, t, "in Lua write s:sub(a, b) for texts, t[{{a, b}}] for tensors");
     if (lex_is(t, "=") && i > 1 && k->inside[i] == '(' && t[-1].kind == LEX_NAME &&
         (lex_is(t - 2, "(") || lex_is(t - 2, ",")))
-        return found(t - 1, t,
-                     "in Lua named arguments go in a table: f{ name = value } or f(x, { name = value })");
-    if (t->kind == LEX_STRING && t->length == 2 && i + 1 < k->count &&
-        t[1].kind == LEX_STRING && t[1].start == t->start + 2)
+        return found(
+            t - 1, t,
+            "in Lua named arguments go in a table: f{ name = value } or f(x, { name = value })");
+    if (t->kind == LEX_STRING && t->length == 2 && i + 1 < k->count && t[1].kind == LEX_STRING &&
+        t[1].start == t->start + 2)
         return found(t, t, "in Lua write [[ ... ]] for a text of several lines");
     if (t->kind == LEX_STRING && i > 0 && t[-1].kind == LEX_NAME && t[-1].length == 1 &&
         t[-1].start + 1 == t->start && strchr("fFrRbBuU", *t[-1].start))
-        return found(t - 1, t, "in Lua write fmt(\"{name}\", row) for f\"...\", and no letter else");
+        return found(t - 1, t,
+                     "in Lua write fmt(\"{name}\", row) for f\"...\", and no letter else");
     return nothing;
 }
 
@@ -202,8 +205,8 @@ static void collect(struct look *k, const char *text, size_t length, int from, i
 
 struct python_hint python_look(const char *text, size_t length, int line)
 {
-    static struct python_hint (*const looks[])(const struct look *, int) = {words, operators, blocks,
-                                                                             literals};
+    static struct python_hint (*const looks[])(const struct look *, int) = {words, operators,
+                                                                            blocks, literals};
     static struct look k; /* too large for a small stack; used by one thread only */
     for (int back = 0; back < 2 && line - back >= 1; back++) {
         collect(&k, text, length, line - back, line);

@@ -89,7 +89,8 @@ static int show_results(lua_State *L)
         const char *text = lua_tolstring(L, -1, &length);
         bool dim = lua_isnil(L, i);
         if (dim)
-            terminal_write(terminal_style(STYLE_DIM, false), strlen(terminal_style(STYLE_DIM, false)));
+            terminal_write(terminal_style(STYLE_DIM, false),
+                           strlen(terminal_style(STYLE_DIM, false)));
         terminal_write(text, length);
         if (dim)
             terminal_write(terminal_style(STYLE_PLAIN, false),
@@ -116,7 +117,8 @@ static void tell_local(lua_State *L, const struct cell *c)
 {
     if (c->promoted && !told_local) {
         told_local = true;
-        bind_note(L, "note: a local outside blocks lasts for the session here, not only for its line");
+        bind_note(L,
+                  "note: a local outside blocks lasts for the session here, not only for its line");
     }
     if (c->kept)
         bind_note(L, "note: a local with <const> or <close> ends with its cell");
@@ -198,11 +200,12 @@ static void banner(void)
 {
     char text[300];
     const char *dot = bind_terminal.utf8 ? "·" : "-";
-    int n = snprintf(text, sizeof text,
-                     "lorash " LORASH_VERSION " %s " LUA_VERSION " %s %s (opened on first use) %s seed "
-                     "%llu\nTab completes %s ?name explains %s Ctrl-C pauses training %s :help\n\n",
-                     dot, dot, bind_host.device_name ? bind_host.device_name : "cpu", dot,
-                     (unsigned long long)bind_host.seed, dot, dot, dot);
+    int n =
+        snprintf(text, sizeof text,
+                 "lorash " LORASH_VERSION " %s " LUA_VERSION " %s %s (opened on first use) %s seed "
+                 "%llu\nTab completes %s ?name explains %s Ctrl-C pauses training %s :help\n\n",
+                 dot, dot, bind_host.device_name ? bind_host.device_name : "cpu", dot,
+                 (unsigned long long)bind_host.seed, dot, dot, dot);
     terminal_write(text, (size_t)n);
 }
 

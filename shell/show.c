@@ -13,7 +13,9 @@
 #include <string.h>
 
 #define DEPTH 3
-#define ITEMS 100
+#define ITEMS 100 /* of the whole value, nested tables included */
+
+static int items_left;
 
 /* Every pusher leaves one text on the stack. */
 static void push_table(lua_State *L, int t, int depth, int seen, int column, int width);
@@ -195,13 +197,13 @@ static lua_Integer push_items(lua_State *L, int t, int depth, int seen, int colu
     int items = lua_gettop(L);
     lua_Integer count = push_keys(L, t, n);
     int keys = lua_gettop(L);
-    for (lua_Integer i = 1; i <= n && made < ITEMS; i++) {
+    for (lua_Integer i = 1; i <= n && items_left-- > 0; i++) {
         lua_rawgeti(L, t, i);
         push_item(L, -1, depth - 1, seen, column + 2, width);
         lua_rawseti(L, items, ++made);
         lua_settop(L, keys);
     }
-    for (lua_Integer i = 1; i <= count && made < ITEMS; i++) {
+    for (lua_Integer i = 1; i <= count && items_left-- > 0; i++) {
         lua_rawgeti(L, keys, i);
         push_key(L, -1);
         lua_pushvalue(L, -2);
@@ -380,6 +382,7 @@ void show_value(lua_State *L, int arg, int width)
     case LUA_TUSERDATA:
         if (push_by_metamethod(L, arg))
             break;
+        items_left = ITEMS;
         lua_newtable(L);
         push_table(L, arg, DEPTH, lua_gettop(L), 0, width);
         break;

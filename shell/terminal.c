@@ -192,7 +192,8 @@ static int choose_progress(const char *progress)
 {
     static const char *const names[] = {"none", "bar", "plain", "json"};
     if (!progress || !strcmp(progress, "auto"))
-        progress = (term.out_tty || term.err_tty) && !term.dumb && term.live_stream ? "bar" : "plain";
+        progress =
+            (term.out_tty || term.err_tty) && !term.dumb && term.live_stream ? "bar" : "plain";
     for (int i = 0; i < 4; i++)
         if (!strcmp(names[i], progress)) {
             bind_terminal.progress = (enum bind_progress)i;

@@ -54,7 +54,7 @@ int suggest_distance(const char *a, const char *b, int limit)
 void suggest_try(struct suggest *s, const char *candidate)
 {
     size_t n = strlen(s->wanted);
-    int limit = n <= 3 ? 2 : n <= 6 ? 4 : 6; /* one, two or three whole steps */
+    int limit = n <= 1 ? 1 : n <= 3 ? 2 : n <= 6 ? 4 : 6; /* half, one, two or three whole steps */
     if (s->best && s->distance - 1 < limit)
         limit = s->distance - 1;
     if (limit < 0)
