@@ -141,7 +141,7 @@ int grad_give(struct tensor *t, struct tensor *g)
 
 void tensor_drop(struct tensor *t)
 {
-    if (!t || !t->node || !t->node->class->remake || !t->storage)
+    if (!t || !t->node || !t->node->class->remake || !t->storage || t->ctx->keep_dropped)
         return;
     storage_release(t->storage);
     t->storage = NULL;
@@ -172,8 +172,15 @@ static void heap_swap(struct heap *h, int64_t a, int64_t b)
     h->items[b] = n;
 }
 
+static int walked_already(void)
+{
+    return fail(ERR_ARG, "backward: this graph was walked already; hint: compute the loss again");
+}
+
 static int heap_push(struct heap *h, struct node *n)
 {
+    if (n->done) /* a part that an earlier walk has consumed: its share would be lost */
+        return walked_already();
     if (n->queued)
         return OK;
     TRY(mem_grow((void **)&h->items, &h->capacity, h->count + 1, sizeof *h->items));
@@ -223,7 +230,7 @@ int tensor_backward(struct tensor *loss, struct tensor *seed)
         return fail(ERR_ARG, "backward: the tensor depends on nothing that requires a gradient; "
                              "hint: set t.requires_grad = true before computing");
     if (loss->node->done)
-        return fail(ERR_ARG, "backward: this graph was walked already; hint: compute the loss again");
+        return walked_already();
     if (seed ? !view_same_shape(seed->view, loss->view) : tensor_count(loss) != 1) {
         char shape[64];
         return fail(ERR_ARG, "backward: a loss of one element is wanted, found shape %s; hint: use "

@@ -9,7 +9,7 @@
 
 #include "engine/tensor/tensor.h"
 
-#define NODE_INPUTS 12
+#define NODE_INPUTS 14 /* a linear layer: x, weight, bias, four pairs, two of dropout */
 #define NODE_SAVED 12
 #define NODE_OUTPUTS 2
 #define NODE_PARAMS 256
@@ -51,7 +51,7 @@ int node_record(struct context *ctx, const struct node_class *class, struct tens
 /* A second output of the same node. */
 void node_second_output(struct node *n, struct tensor *out);
 
-/* Keeps 't' for backward. */
+/* Keeps 't' (NULL: an empty place) for backward. */
 void node_save(struct node *n, struct tensor *t);
 
 void node_release(struct node *n); /* NULL is fine; long chains are released by a loop */

@@ -55,22 +55,69 @@ static int size_class(size_t bytes, size_t *rounded)
     return (int)i64_min(4 * octave + (int)steps, CONTEXT_CLASSES - 1);
 }
 
+/* The bytes of a class: the inverse of size_class. */
+static size_t class_bytes(int class)
+{
+    size_t base = (size_t)256 << (class / 4);
+    return base + (size_t)(class % 4) * (base / 4);
+}
+
+static void trim_blocks(struct context *ctx)
+{
+    for (int class = 0; class < CONTEXT_CLASSES; class++)
+        while (ctx->free_blocks[class]) {
+            struct block *b = ctx->free_blocks[class];
+            ctx->free_blocks[class] = b->next;
+            device_release(ctx->device, b->data, class_bytes(class));
+            mem_free(b);
+        }
+    ctx->cached_bytes = 0;
+}
+
+void context_trim(struct context *ctx)
+{
+    trim_blocks(ctx);
+    device_release(ctx->device, ctx->scratch.data, ctx->scratch.bytes);
+    ctx->scratch = (struct scratch){0};
+}
+
+/* Memory from the device; when there is none, what lies unused is given back first. */
+static int device_memory(struct context *ctx, size_t bytes, void **data)
+{
+    int status = device_alloc(ctx->device, bytes, data);
+    if (status == ERR_MEMORY && ctx->cached_bytes) {
+        trim_blocks(ctx);
+        status = device_alloc(ctx->device, bytes, data);
+    }
+    return status;
+}
+
+/* All bits set is a NaN in every float dtype: whoever reads it shows. */
+static int poison(struct context *ctx, void *data, size_t bytes)
+{
+    return ctx->poison ? device_set(ctx->device, data, 0xFF, bytes) : OK;
+}
+
+static bool take_cached(struct context *ctx, int class, size_t bytes, void **data)
+{
+    struct block *b = ctx->free_blocks[class];
+    if (!b)
+        return false;
+    ctx->free_blocks[class] = b->next;
+    ctx->cached_bytes -= (int64_t)bytes;
+    *data = b->data;
+    mem_free(b);
+    return true;
+}
+
 int context_alloc(struct context *ctx, size_t bytes, void **data, size_t *rounded)
 {
     int class = size_class(bytes, rounded);
-    struct block *b = ctx->free_blocks[class];
-    if (b) {
-        ctx->free_blocks[class] = b->next;
-        ctx->cached_bytes -= (int64_t)*rounded;
-        *data = b->data;
-        mem_free(b);
-        return OK;
-    }
-    int status = device_alloc(ctx->device, *rounded, data);
-    if (status == ERR_MEMORY && ctx->cached_bytes) {
-        context_trim(ctx);
-        status = device_alloc(ctx->device, *rounded, data);
-    }
+    if (!take_cached(ctx, class, *rounded, data))
+        TRY(device_memory(ctx, *rounded, data));
+    int status = poison(ctx, *data, *rounded);
+    if (status)
+        device_release(ctx->device, *data, *rounded);
     return status;
 }
 
@@ -81,34 +128,14 @@ void context_free(struct context *ctx, void *data, size_t rounded)
     size_t same;
     int class = size_class(rounded, &same);
     struct block *b = mem_alloc(sizeof *b);
-    if (!b) { /* no room even for the note: give it straight back */
+    if (!b || poison(ctx, data, rounded)) { /* no room even for the note: give it straight back */
+        mem_free(b);
         device_release(ctx->device, data, rounded);
         return;
     }
     *b = (struct block){ctx->free_blocks[class], data};
     ctx->free_blocks[class] = b;
     ctx->cached_bytes += (int64_t)rounded;
-}
-
-/* The bytes of a class: the inverse of size_class. */
-static size_t class_bytes(int class)
-{
-    size_t base = (size_t)256 << (class / 4);
-    return base + (size_t)(class % 4) * (base / 4);
-}
-
-void context_trim(struct context *ctx)
-{
-    for (int class = 0; class < CONTEXT_CLASSES; class++)
-        while (ctx->free_blocks[class]) {
-            struct block *b = ctx->free_blocks[class];
-            ctx->free_blocks[class] = b->next;
-            device_release(ctx->device, b->data, class_bytes(class));
-            mem_free(b);
-        }
-    ctx->cached_bytes = 0;
-    device_release(ctx->device, ctx->scratch.data, ctx->scratch.bytes);
-    ctx->scratch = (struct scratch){0};
 }
 
 int context_scratch(struct context *ctx, size_t bytes, struct scratch *out)
@@ -118,9 +145,11 @@ int context_scratch(struct context *ctx, size_t bytes, struct scratch *out)
         device_release(ctx->device, ctx->scratch.data, ctx->scratch.bytes);
         ctx->scratch = (struct scratch){0};
         void *data;
-        TRY(device_alloc(ctx->device, bytes, &data));
+        TRY(device_memory(ctx, bytes, &data));
         ctx->scratch = (struct scratch){data, bytes};
     }
+    if (bytes)
+        TRY(poison(ctx, ctx->scratch.data, ctx->scratch.bytes));
     *out = ctx->scratch;
     return OK;
 }

@@ -23,6 +23,10 @@ struct context {
     int64_t cached_bytes; /* in free_blocks */
     int64_t live_tensors;
     int64_t refs;
+    int64_t logits_bytes; /* of one chunk of the fused loss; 0 = 48 MiB */
+    /* for tests */
+    bool poison;       /* fill memory with NaN when it is handed out and when it comes back */
+    bool keep_dropped; /* tensor_drop does nothing */
 };
 
 /* 'compute' must be one the device supports. Errors: ERR_ARG, ERR_MEMORY. */
@@ -41,12 +45,12 @@ void context_trim(struct context *ctx);
 int context_scratch(struct context *ctx, size_t bytes, struct scratch *out) MUST_CHECK;
 
 /* Runs operation 'name' with its scratch: RUN(ctx, gemm, .dst = ..., .x = ...) is a status. */
-#define RUN(ctx, name, ...)                                                                        \
-    __extension__({                                                                                \
-        struct name##_args run_args_ = {__VA_ARGS__};                                              \
-        int run_status_ = context_scratch(                                                         \
-            (ctx), k_##name##_workspace((ctx)->device, &run_args_), &run_args_.work);              \
-        run_status_ ? run_status_ : k_##name((ctx)->device, &run_args_);                           \
+#define RUN(ctx, name, ...)                                                                       \
+    __extension__({                                                                               \
+        struct name##_args run_args_ = {__VA_ARGS__};                                             \
+        int run_status_ = context_scratch((ctx), k_##name##_workspace((ctx)->device, &run_args_), \
+                                          &run_args_.work);                                       \
+        run_status_ ? run_status_ : k_##name((ctx)->device, &run_args_);                          \
     })
 
 #endif

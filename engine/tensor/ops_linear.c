@@ -6,7 +6,6 @@
 #include "engine/tensor/autograd.h"
 #include "engine/tensor/ops.h"
 
-#include <string.h>
 
 struct linear_params {
     int adapters;
@@ -22,6 +21,7 @@ struct linear_params {
 /* inputs: 0 x, 1 weight, 2 bias, then A and B of each adapter, then sample and offset (dropout).
  * saved: h = dropout(x) A^T of each adapter. */
 enum { IN_X, IN_WEIGHT, IN_BIAS, IN_ADAPTERS };
+_Static_assert(IN_ADAPTERS + 2 * LINEAR_ADAPTERS + 2 <= NODE_INPUTS, "room for all inputs");
 
 static struct tensor *input_a(struct node *n, int i)
 {
@@ -43,9 +43,9 @@ static int adapter_input(struct context *ctx, struct tensor *x, double p, uint32
         return OK;
     }
     TRY(tensor_new_like(x, ctx->compute, out));
-    int status = RUN(ctx, dropout, .y = (*out)->view, .x = x->view, .sample = sample->view,
-                     .offset = offset->view, .key = key, .epoch = epoch, .channel_base = channel,
-                     .p = p);
+    int status =
+        RUN(ctx, dropout, .y = (*out)->view, .x = x->view, .sample = sample->view,
+            .offset = offset->view, .key = key, .epoch = epoch, .channel_base = channel, .p = p);
     if (status)
         tensor_clear(out);
     return status;
@@ -110,8 +110,8 @@ static int adapter_grad(struct context *ctx, struct node *n, int i)
         TRY(RUN(ctx, gemm, .dst = slot->view, .x = dy->view, .w = tensor_wview(h), .trans_x = true,
                 .alpha = scale, .beta = beta));
     TRY(tensor_new_2d(ctx, ctx->compute, dy->view.shape[0], a->view.shape[0], &dh));
-    int status = RUN(ctx, gemm, .dst = dh->view, .x = dy->view, .w = tensor_wview(b),
-                     .alpha = scale);
+    int status =
+        RUN(ctx, gemm, .dst = dh->view, .x = dy->view, .w = tensor_wview(b), .alpha = scale);
     if (!status)
         status = adapter_a_grad(ctx, n, i, dh);
     if (!status)
@@ -172,10 +172,10 @@ static int base_product(struct context *ctx, struct tensor *x, const struct line
                         struct tensor **y)
 {
     TRY(tensor_new_2d(ctx, ctx->compute, x->view.shape[0], l->weight->view.shape[0], y));
-    int status = RUN(ctx, gemm, .dst = (*y)->view, .x = x->view, .w = tensor_wview(l->weight),
-                     .trans_w = true, .alpha = 1,
-                     .epilogue = l->bias ? EPILOGUE_BIAS : EPILOGUE_NONE,
-                     .bias = l->bias ? l->bias->view : (struct view){0});
+    int status =
+        RUN(ctx, gemm, .dst = (*y)->view, .x = x->view, .w = tensor_wview(l->weight),
+            .trans_w = true, .alpha = 1, .epilogue = l->bias ? EPILOGUE_BIAS : EPILOGUE_NONE,
+            .bias = l->bias ? l->bias->view : (struct view){0});
     if (status)
         tensor_clear(y);
     return status;
@@ -204,7 +204,7 @@ int op_linear(struct tensor *x, const struct linear *l, const struct dropout_sou
         inputs[count++] = t->a;
         inputs[count++] = t->b;
     }
-    if (dropout && source && count + 2 <= NODE_INPUTS) {
+    if (dropout) {
         inputs[count++] = source->sample;
         inputs[count++] = source->offset;
         p.key = source->key;
@@ -256,8 +256,9 @@ int op_matmul(struct tensor *a, struct tensor *b, struct tensor **out)
 {
     char sa[64], sb[64];
     if (a->view.ndim != 2 || b->view.ndim != 2 || a->view.shape[1] != b->view.shape[0])
-        return fail(ERR_ARG, "matmul: shapes %s and %s do not fit; wanted [M,K] and [K,N]; hint: "
-                             "transpose one with :t()",
+        return fail(ERR_ARG,
+                    "matmul: shapes %s and %s do not fit; wanted [M,K] and [K,N]; hint: "
+                    "transpose one with :t()",
                     tensor_shape_text(a, sa, sizeof sa), tensor_shape_text(b, sb, sizeof sb));
     struct context *ctx = a->ctx;
     struct tensor *x = NULL, *w = NULL, *y = NULL;

@@ -9,16 +9,16 @@
 
 #define LOGITS_BYTES ((int64_t)48 << 20) /* of one chunk */
 
-/* inputs: x, w; saved: dx, dw (each only when wanted) */
+/* inputs: x, w; saved: dx, dw (NULL when not wanted in forward) */
 static int loss_backward(struct context *ctx, struct node *n)
 {
     double dy;
     TRY(tensor_item(n->dy[0], &dy));
-    for (int i = 0, s = 0; i < 2; i++) {
-        if (!tensor_needs_grad(n->input[i]))
+    for (int i = 0; i < 2; i++) {
+        if (!n->saved[i] || !tensor_needs_grad(n->input[i]))
             continue;
-        struct tensor *g = tensor_keep(n->saved[s]);
-        tensor_clear(&n->saved[s++]);
+        struct tensor *g = tensor_keep(n->saved[i]);
+        tensor_clear(&n->saved[i]);
         int status = OK;
         if (dy != 1)
             status = RUN(ctx, unary, .y = g->view, .x = g->view, .kind = UNARY_LINEAR, .alpha = dy);
@@ -34,8 +34,8 @@ static const struct node_class loss_class = {"linear_cross_entropy", loss_backwa
 
 struct loss_work {
     struct tensor *x, *w, *targets, *weights, *hits; /* borrowed */
-    struct tensor *total;                           /* kept */
-    struct tensor *dx, *dw;                                  /* NULL when not wanted */
+    struct tensor *total;                            /* kept */
+    struct tensor *dx, *dw;                          /* NULL when not wanted */
     double scale, smoothing;
     bool dw_started;
 };
@@ -66,7 +66,8 @@ static int all_chunks(struct context *ctx, struct loss_work *l)
 {
     int64_t rows = l->x->view.shape[0], vocab = l->w->view.shape[0];
     int64_t bytes = vocab * (int64_t)dtype_bytes(ctx->compute);
-    int64_t fit = i64_max(LOGITS_BYTES / i64_max(bytes, 1), 16);
+    int64_t room = ctx->logits_bytes ? ctx->logits_bytes : LOGITS_BYTES;
+    int64_t fit = i64_max(room / i64_max(bytes, 1), 16);
     int64_t chunks = (rows + fit - 1) / fit;
     int64_t chunk = chunks ? (rows + chunks - 1) / chunks : 0; /* of equal size */
     struct tensor *logits;
@@ -96,8 +97,12 @@ int op_linear_cross_entropy(struct tensor *x, struct tensor *w, struct tensor *t
                             const struct loss_tally *tally, struct tensor **loss)
 {
     struct context *ctx = x->ctx;
-    struct loss_work l = {.x = x, .w = w, .targets = targets, .weights = weights,
-                          .scale = scale, .smoothing = smoothing,
+    struct loss_work l = {.x = x,
+                          .w = w,
+                          .targets = targets,
+                          .weights = weights,
+                          .scale = scale,
+                          .smoothing = smoothing,
                           .hits = tally ? tally->hits : NULL};
     struct tensor *inputs[] = {x, w};
     struct node *n;
@@ -119,10 +124,10 @@ int op_linear_cross_entropy(struct tensor *x, struct tensor *w, struct tensor *t
         status = scaled(ctx, l.total, scale, loss);
     if (!status) {
         status = node_record(ctx, &loss_class, inputs, 2, NULL, 0, *loss, &n);
-        if (!status && n && l.dx)
+        if (!status && n) {
             node_save(n, l.dx);
-        if (!status && n && l.dw)
             node_save(n, l.dw);
+        }
         if (status)
             tensor_clear(loss);
     }

@@ -200,8 +200,20 @@ struct wview tensor_wview(const struct tensor *t)
     return wview_of(v);
 }
 
+/* Into a strided window: by way of a packed copy. */
+static int write_window(struct tensor *t, const void *values)
+{
+    struct tensor *packed;
+    TRY(tensor_from(t->ctx, t->view.dtype, t->view.ndim, t->view.shape, values, &packed));
+    int status = RUN(t->ctx, copy, .dst = t->view, .src = packed->view);
+    tensor_release(packed);
+    return status;
+}
+
 int tensor_write(struct tensor *t, const void *values)
 {
+    if (t->view.dtype != DT_BLOCK && !view_is_contiguous(t->view))
+        return write_window(t, values);
     TRY(device_sync(t->ctx->device));
     return device_copy(t->ctx->device, t->view.data, values, tensor_bytes(t), COPY_TO_DEVICE);
 }
