@@ -84,11 +84,11 @@ void ref_store(void *data, enum dtype t, int64_t i, double value)
 int64_t ref_place(struct view v, int64_t flat)
 {
     int64_t place = 0;
-    for (int i = v.ndim - 1; i >= 0; i--) {
+    for (int i = v.ndim - 1; i > 0; i--) {
         place += flat % v.shape[i] * v.stride[i];
         flat /= v.shape[i];
     }
-    return place;
+    return v.ndim ? place + flat * v.stride[0] : 0;
 }
 
 void ref_weight_row(const struct wview *w, int64_t row, float *temp, double *out)
