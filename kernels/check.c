@@ -83,8 +83,9 @@ static void check_supported(struct check *c, const char *name, enum dtype t)
 {
     if (c->status || c->device->ops->supports(t))
         return;
-    c->status = fail(ERR_DEVICE, "%s: device '%s' does not compute in %s (%s); hint: convert to "
-                                 "f32, or open the 'ref' device",
+    c->status = fail(ERR_DEVICE,
+                     "%s: device '%s' does not compute in %s (%s); hint: convert to "
+                     "f32, or open the 'ref' device",
                      c->op, c->device->name, dtype_name(t), name);
 }
 
@@ -132,9 +133,8 @@ void check_dim(struct check *c, const char *name, struct view v, int dim, int64_
 {
     char room[112];
     if (!c->status)
-        check_that(c, v.shape[dim] == wanted,
-                   "%s has shape %s, wanted %" PRId64 " in dimension %d", name,
-                   shape_text(v, room), wanted, dim);
+        check_that(c, v.shape[dim] == wanted, "%s has shape %s, wanted %" PRId64 " in dimension %d",
+                   name, shape_text(v, room), wanted, dim);
 }
 
 void check_same(struct check *c, const char *name, struct view v, const char *other,

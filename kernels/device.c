@@ -204,7 +204,8 @@ static const struct build {
     const char *name; /* as in "cpu-avx2" */
     const struct device_ops *ops;
     bool (*runs)(void);
-} builds[] = { /* fastest first */
+} builds[] = {
+    /* fastest first */
     {"avx512", &cpu_ops_avx512, has_avx512},
     {"avx2", &cpu_ops_avx2, has_avx2},
     {"plain", &cpu_ops_plain, has_any},
@@ -321,8 +322,7 @@ void device_release(struct device *d, void *data, size_t bytes)
     d->release(d, data, bytes);
 }
 
-int device_copy(struct device *d, void *dst, const void *src, size_t bytes,
-                enum copy_direction dir)
+int device_copy(struct device *d, void *dst, const void *src, size_t bytes, enum copy_direction dir)
 {
     return bytes ? d->copy(d, dst, src, bytes, dir) : OK;
 }

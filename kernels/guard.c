@@ -84,8 +84,9 @@ static int guard_alloc(struct device *d, size_t bytes, void **out)
     TRY(mem_grow((void **)&g->spans, &g->capacity, g->count + 1, sizeof *g->spans));
     int64_t i = first_fit(g, padded);
     if (i < 0)
-        return fail(ERR_MEMORY, "out of memory: %zu bytes wanted in the %zu MiB of the guard device",
-                    bytes, g->bytes >> 20);
+        return fail(ERR_MEMORY,
+                    "out of memory: %zu bytes wanted in the %zu MiB of the guard device", bytes,
+                    g->bytes >> 20);
     TRY(mem_account((int64_t)padded));
     take(g, i, padded);
     size_t end = g->spans[i].at + padded, pages = (end + PAGE - 1) & ~(size_t)(PAGE - 1);
@@ -169,8 +170,8 @@ static void guard_close(struct device *d)
 static int reserve(struct guard *g)
 {
     for (g->bytes = REGION_BYTES; g->bytes >= REGION_LEAST; g->bytes /= 2) {
-        void *base = mmap(NULL, g->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                          -1, 0);
+        void *base =
+            mmap(NULL, g->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base != MAP_FAILED) {
             g->base = base;
             return OK;

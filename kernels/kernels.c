@@ -34,26 +34,26 @@ static int no_kernel(struct device *d, enum op_id id)
                 op_name(id), d->name);
 }
 
-#define OP(name, flags)                                                                            \
-    size_t k_##name##_workspace(struct device *d, const struct name##_args *a)                     \
-    {                                                                                              \
-        if (!d->ops->name##_workspace || check_##name(d, a))                                       \
-            return 0; /* k_<name> will say what is wrong */                                        \
-        return d->ops->name##_workspace(d, a);                                                     \
-    }                                                                                              \
-    int k_##name(struct device *d, const struct name##_args *a)                                    \
-    {                                                                                              \
-        if (!d->ops->name)                                                                         \
-            return no_kernel(d, OP_##name);                                                        \
-        TRY(check_##name(d, a));                                                                   \
-        if (d->ops->name##_workspace)                                                              \
-            TRY(check_work(d, OP_##name, a->work, d->ops->name##_workspace(d, a)));                \
-        if (d->enter)                                                                              \
-            d->enter(d);                                                                           \
-        d->ops->name(d, a);                                                                        \
-        if (d->leave)                                                                              \
-            d->leave(d);                                                                           \
-        return OK;                                                                                 \
+#define OP(name, flags)                                                             \
+    size_t k_##name##_workspace(struct device *d, const struct name##_args *a)      \
+    {                                                                               \
+        if (!d->ops->name##_workspace || check_##name(d, a))                        \
+            return 0; /* k_<name> will say what is wrong */                         \
+        return d->ops->name##_workspace(d, a);                                      \
+    }                                                                               \
+    int k_##name(struct device *d, const struct name##_args *a)                     \
+    {                                                                               \
+        if (!d->ops->name)                                                          \
+            return no_kernel(d, OP_##name);                                         \
+        TRY(check_##name(d, a));                                                    \
+        if (d->ops->name##_workspace)                                               \
+            TRY(check_work(d, OP_##name, a->work, d->ops->name##_workspace(d, a))); \
+        if (d->enter)                                                               \
+            d->enter(d);                                                            \
+        d->ops->name(d, a);                                                         \
+        if (d->leave)                                                               \
+            d->leave(d);                                                            \
+        return OK;                                                                  \
     }
 #include "kernels/kernels.def"
 #undef OP

@@ -4,10 +4,10 @@
  * step can be walked through before a byte is allocated. It computes in every dtype. */
 #include "kernels/kernels.h"
 
-#define OP(name, flags)                                                                            \
-    static void null_##name(struct device *d, const struct name##_args *a)                         \
-    {                                                                                              \
-        (void)d, (void)a;                                                                          \
+#define OP(name, flags)                                                    \
+    static void null_##name(struct device *d, const struct name##_args *a) \
+    {                                                                      \
+        (void)d, (void)a;                                                  \
     }
 #include "kernels/kernels.def"
 #undef OP

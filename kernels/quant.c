@@ -312,10 +312,10 @@ static void q8_0_encode(const float *src, void *dst, int64_t n)
 
 /* --- the table ------------------------------------------------------------------------------ */
 
-#define ROW(n, type, id, elements, bytes)                                                          \
-    {                                                                                              \
-        .name = #n, .dtype = type, .ggml_type = id, .block = elements, .block_bytes = bytes,       \
-        .decode = n##_decode, .encode = n##_encode                                                 \
+#define ROW(n, type, id, elements, bytes)                                                    \
+    {                                                                                        \
+        .name = #n, .dtype = type, .ggml_type = id, .block = elements, .block_bytes = bytes, \
+        .decode = n##_decode, .encode = n##_encode                                           \
     }
 const struct format formats[] = {
     ROW(f32, DT_F32, 0, 1, 4),         ROW(f64, DT_F64, 28, 1, 8),
@@ -353,13 +353,48 @@ const struct format *format_of_dtype(enum dtype t)
 const char *format_ggml_name(int type)
 {
     static const char *const names[] = {
-        "F32",     "F16",     "Q4_0",    "Q4_1",   "Q4_2 (removed)", "Q4_3 (removed)",
-        "Q5_0",    "Q5_1",    "Q8_0",    "Q8_1",   "Q2_K",           "Q3_K",
-        "Q4_K",    "Q5_K",    "Q6_K",    "Q8_K",   "IQ2_XXS",        "IQ2_XS",
-        "IQ3_XXS", "IQ1_S",   "IQ4_NL",  "IQ3_S",  "IQ2_S",          "IQ4_XS",
-        "I8",      "I16",     "I32",     "I64",    "F64",            "IQ1_M",
-        "BF16",    "removed", "removed", "removed", "TQ1_0",         "TQ2_0",
-        "removed", "removed", "removed", "MXFP4",  "NVFP4",          "Q1_0",
+        "F32",
+        "F16",
+        "Q4_0",
+        "Q4_1",
+        "Q4_2 (removed)",
+        "Q4_3 (removed)",
+        "Q5_0",
+        "Q5_1",
+        "Q8_0",
+        "Q8_1",
+        "Q2_K",
+        "Q3_K",
+        "Q4_K",
+        "Q5_K",
+        "Q6_K",
+        "Q8_K",
+        "IQ2_XXS",
+        "IQ2_XS",
+        "IQ3_XXS",
+        "IQ1_S",
+        "IQ4_NL",
+        "IQ3_S",
+        "IQ2_S",
+        "IQ4_XS",
+        "I8",
+        "I16",
+        "I32",
+        "I64",
+        "F64",
+        "IQ1_M",
+        "BF16",
+        "removed",
+        "removed",
+        "removed",
+        "TQ1_0",
+        "TQ2_0",
+        "removed",
+        "removed",
+        "removed",
+        "MXFP4",
+        "NVFP4",
+        "Q1_0",
         "Q2_0",
     };
     return type >= 0 && type < COUNT_OF(names) ? names[type] : "?";

@@ -9,9 +9,8 @@ static const struct {
     size_t bytes;
     bool is_float;
 } dtypes[DT_COUNT] = {
-    [DT_F32] = {"f32", 4, true},   [DT_F64] = {"f64", 8, true},
-    [DT_F16] = {"f16", 2, true},   [DT_BF16] = {"bf16", 2, true},
-    [DT_I32] = {"i32", 4, false},  [DT_I64] = {"i64", 8, false},
+    [DT_F32] = {"f32", 4, true},   [DT_F64] = {"f64", 8, true},      [DT_F16] = {"f16", 2, true},
+    [DT_BF16] = {"bf16", 2, true}, [DT_I32] = {"i32", 4, false},     [DT_I64] = {"i64", 8, false},
     [DT_U8] = {"u8", 1, false},    [DT_BLOCK] = {"block", 0, false},
 };
 

@@ -12,7 +12,8 @@ void ref_rope(struct device *d, const struct rope_args *a)
         for (int64_t i = 0; i < pairs; i++) {
             double angle = (double)int1(a->pos, t) * get1(a->inv_freq, i);
             double c = a->scale * cos(angle), s = a->scale * sin(angle) * (a->inverse ? -1 : 1);
-            int64_t first = a->interleaved ? 2 * i : i, second = first + (a->interleaved ? 1 : pairs);
+            int64_t first = a->interleaved ? 2 * i : i,
+                    second = first + (a->interleaved ? 1 : pairs);
             for (int64_t h = 0; h < heads; h++) {
                 double x = get3(a->x, t, h, first), y = get3(a->x, t, h, second);
                 put3(a->y, t, h, first, x * c - y * s);

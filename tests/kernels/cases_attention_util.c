@@ -15,7 +15,7 @@ struct attention_case {
     int64_t window, page_rows;
     double softcap;
     bool causal, slopes, k_len, lse;
-    bool fused; /* q, k, v are windows of one [T, (Hq + 2 Hk) * D] buffer; wants nq = nk */
+    bool fused;  /* q, k, v are windows of one [T, (Hq + 2 Hk) * D] buffer; wants nq = nk */
     double size; /* of q and k; 0 = 1 */
 };
 
@@ -66,8 +66,8 @@ static void inputs(struct rig *r, const struct attention_case *c, const struct l
         *v = rig_in(r, heads("v", l->k_rows, c->k_heads, c->width, UNIFORM, 1));
         return;
     }
-    struct view all = rig_in(r, heads("qkv", l->q_rows, c->q_heads + 2 * c->k_heads, c->width,
-                                      UNIFORM, size));
+    struct view all =
+        rig_in(r, heads("qkv", l->q_rows, c->q_heads + 2 * c->k_heads, c->width, UNIFORM, size));
     *q = view_slice(all, 1, 0, c->q_heads);
     *k = view_slice(all, 1, c->q_heads, c->k_heads);
     *v = view_slice(all, 1, c->q_heads + c->k_heads, c->k_heads);
@@ -106,7 +106,8 @@ static void attention(struct rig *r, const void *params)
     if (c->lse) {
         struct tensor t = {"lse", REAL, 2, {c->q_heads, l.q_rows}, DENSE, JUNK, 0, 0};
         double size = c->size > 0 ? c->size : 1;
-        a.lse = rig_out(r, t, (struct tolerance){.ulp = 8, .least = 16 * UNIT * (4 + 4 * size * size)});
+        a.lse =
+            rig_out(r, t, (struct tolerance){.ulp = 8, .least = 16 * UNIT * (4 + 4 * size * size)});
     }
     RUN(r, attention, a);
 }
@@ -127,10 +128,20 @@ static void attention_grad(struct rig *r, const void *params)
                     (struct tolerance){.l2 = 1e-6, .l2_least = 0.01});
     struct tensor t = {"lse", REAL, 2, {c->q_heads, l.q_rows}, DENSE, JUNK, 0, 0};
     a.lse = rig_out(r, t, (struct tolerance){.ulp = 16, .least = 100 * UNIT});
-    struct attention_args f = {.q = a.q, .k = a.k, .v = a.v, .q_start = a.q_start,
-                               .k_start = a.k_start, .slopes = a.slopes, .max_q = a.max_q,
-                               .max_k = a.max_k, .window = a.window, .scale = a.scale,
-                               .softcap = a.softcap, .causal = a.causal, .out = a.out, .lse = a.lse};
+    struct attention_args f = {.q = a.q,
+                               .k = a.k,
+                               .v = a.v,
+                               .q_start = a.q_start,
+                               .k_start = a.k_start,
+                               .slopes = a.slopes,
+                               .max_q = a.max_q,
+                               .max_k = a.max_k,
+                               .window = a.window,
+                               .scale = a.scale,
+                               .softcap = a.softcap,
+                               .causal = a.causal,
+                               .out = a.out,
+                               .lse = a.lse};
     RUN(r, attention, f);
     a.dq = rig_out(r, heads("dq", l.q_rows, c->q_heads, c->width, JUNK, 1), near);
     a.dk = rig_out(r, heads("dk", l.k_rows, c->k_heads, c->width, JUNK, 1), near);
@@ -160,37 +171,118 @@ static const struct attention_case both[] = {
     {"window 64", 1, {129}, {129}, {0}, 1, 1, 32, 64, .causal = true, .lse = true},
     {"window wide", 1, {20}, {20}, {0}, 1, 1, 32, 64, .causal = true, .lse = true},
     {"soft cap", 2, {33, 5}, {33, 9}, {0}, 2, 1, 16, .softcap = 3, .causal = true, .lse = true},
-    {"soft cap, large", 1, {40}, {40}, {0}, 2, 1, 16, .softcap = 5, .causal = true, .lse = true,
+    {"soft cap, large",
+     1,
+     {40},
+     {40},
+     {0},
+     2,
+     1,
+     16,
+     .softcap = 5,
+     .causal = true,
+     .lse = true,
      .size = 3},
     {"slopes", 2, {33, 5}, {33, 9}, {0}, 4, 2, 16, .slopes = true, .causal = true, .lse = true},
     {"slopes, full", 1, {33}, {20}, {0}, 4, 2, 16, .slopes = true, .lse = true},
-    {"all of it", 3, {33, 5, 1}, {33, 70, 64}, {0}, 6, 2, 40, 20, .softcap = 8, .slopes = true,
-     .causal = true, .lse = true},
+    {"all of it",
+     3,
+     {33, 5, 1},
+     {33, 70, 64},
+     {0},
+     6,
+     2,
+     40,
+     20,
+     .softcap = 8,
+     .slopes = true,
+     .causal = true,
+     .lse = true},
     {"9 heads on 3, width 64", 2, {23, 40}, {23, 40}, {0}, 9, 3, 64, .causal = true, .lse = true},
     {"odd width", 1, {17}, {17}, {0}, 2, 1, 5, .causal = true, .lse = true},
     {"width 1", 1, {17}, {17}, {0}, 2, 1, 1, .causal = true, .lse = true},
     {"width 128", 1, {35}, {35}, {0}, 2, 1, 128, .causal = true, .lse = true},
     {"width 80", 1, {35}, {35}, {0}, 2, 1, 80, .causal = true, .lse = true},
-    {"one buffer", 2, {33, 18}, {33, 18}, {0}, 4, 2, 16, .causal = true, .lse = true, .fused = true},
+    {"one buffer",
+     2,
+     {33, 18},
+     {33, 18},
+     {0},
+     4,
+     2,
+     16,
+     .causal = true,
+     .lse = true,
+     .fused = true},
     {"257", 1, {257}, {257}, {0}, 2, 1, 16, .causal = true, .lse = true},
     {"large scores", 1, {40}, {40}, {0}, 2, 1, 16, .causal = true, .lse = true, .size = 2},
 };
 
 static const struct attention_case forward_only[] = {
     {"no lse", 2, {33, 5}, {33, 9}, {0}, 2, 1, 16, .causal = true},
-    {"decode", 4, {1, 1, 1, 1}, {64, 1, 33, 129}, {7, 20, 0, 1}, 4, 2, 64, .causal = true,
+    {"decode",
+     4,
+     {1, 1, 1, 1},
+     {64, 1, 33, 129},
+     {7, 20, 0, 1},
+     4,
+     2,
+     64,
+     .causal = true,
      .k_len = true},
-    {"decode, grouped", 2, {1, 1}, {300, 65}, {0, 3}, 9, 3, 64, .causal = true, .k_len = true,
+    {"decode, grouped",
+     2,
+     {1, 1},
+     {300, 65},
+     {0, 3},
+     9,
+     3,
+     64,
+     .causal = true,
+     .k_len = true,
      .lse = true},
-    {"prefill in a cache", 2, {12, 3}, {12, 40}, {20, 0}, 2, 1, 32, .causal = true, .k_len = true,
+    {"prefill in a cache",
+     2,
+     {12, 3},
+     {12, 40},
+     {20, 0},
+     2,
+     1,
+     32,
+     .causal = true,
+     .k_len = true,
      .lse = true},
     {"room and window", 2, {5, 1}, {20, 33}, {3, 9}, 2, 1, 32, 6, .causal = true, .k_len = true},
     {"room, full", 2, {5, 1}, {20, 33}, {3, 9}, 2, 1, 32, .k_len = true, .lse = true},
     {"pages of 1", 2, {3, 1}, {9, 20}, {0}, 2, 1, 16, 0, 1, .causal = true, .k_len = true},
-    {"pages of 16", 3, {1, 17, 1}, {33, 40, 16}, {0}, 4, 2, 16, 0, 16, .causal = true,
-     .k_len = true, .lse = true},
-    {"pages of 16, window, cap", 3, {1, 17, 1}, {33, 40, 16}, {0}, 4, 2, 16, 5, 16, .softcap = 4,
-     .slopes = true, .causal = true, .k_len = true, .lse = true},
+    {"pages of 16",
+     3,
+     {1, 17, 1},
+     {33, 40, 16},
+     {0},
+     4,
+     2,
+     16,
+     0,
+     16,
+     .causal = true,
+     .k_len = true,
+     .lse = true},
+    {"pages of 16, window, cap",
+     3,
+     {1, 17, 1},
+     {33, 40, 16},
+     {0},
+     4,
+     2,
+     16,
+     5,
+     16,
+     .softcap = 4,
+     .slopes = true,
+     .causal = true,
+     .k_len = true,
+     .lse = true},
     {"pages of 7, full", 2, {2, 5}, {30, 6}, {0}, 2, 2, 8, 0, 7, .k_len = true},
     {"one page", 1, {4}, {10}, {0}, 2, 2, 8, 0, 64, .causal = true, .k_len = true},
 };
@@ -213,6 +305,5 @@ static void attention_grad_cases(void)
     parity_end();
 }
 
-const struct parity_test cases_attention[] = {{"attention", attention_cases},
-                                              {"attention_grad", attention_grad_cases},
-                                              {NULL, NULL}};
+const struct parity_test cases_attention[] = {
+    {"attention", attention_cases}, {"attention_grad", attention_grad_cases}, {NULL, NULL}};

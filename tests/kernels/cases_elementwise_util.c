@@ -15,13 +15,11 @@ struct shaped {
 };
 
 static const struct shaped odd_shapes[] = {
-    {0, {0}, DENSE, DENSE},           {2, {3, 65}, DENSE, DENSE},
-    {2, {5, 33}, GAPS, GAPS},         {2, {7, 31}, DENSE, SWAPPED},
-    {2, {4, 64}, SWAPPED, DENSE},     {2, {6, 127}, DENSE, REPEAT},
-    {2, {33, 2}, SPARSE, SPARSE},     {3, {2, 3, 65}, DENSE, GAPS},
-    {3, {3, 0, 4}, DENSE, DENSE},     {3, {4, 5, 7}, GAPS, REPEAT},
-    {4, {2, 3, 2, 17}, DENSE, SWAPPED}, {1, {129}, SPARSE, DENSE},
-    {1, {65}, DENSE, REPEAT},         {4, {1, 1, 1, 257}, GAPS, DENSE},
+    {0, {0}, DENSE, DENSE},       {2, {3, 65}, DENSE, DENSE},         {2, {5, 33}, GAPS, GAPS},
+    {2, {7, 31}, DENSE, SWAPPED}, {2, {4, 64}, SWAPPED, DENSE},       {2, {6, 127}, DENSE, REPEAT},
+    {2, {33, 2}, SPARSE, SPARSE}, {3, {2, 3, 65}, DENSE, GAPS},       {3, {3, 0, 4}, DENSE, DENSE},
+    {3, {4, 5, 7}, GAPS, REPEAT}, {4, {2, 3, 2, 17}, DENSE, SWAPPED}, {1, {129}, SPARSE, DENSE},
+    {1, {65}, DENSE, REPEAT},     {4, {1, 1, 1, 257}, GAPS, DENSE},
 };
 #define ODD_SHAPES ((int)(sizeof odd_shapes / sizeof *odd_shapes))
 #define ALL_SHAPES (PARITY_SIZES + ODD_SHAPES)
@@ -294,13 +292,20 @@ static const struct {
     const char *name;
     struct tolerance t;
 } operators[BINARY_COUNT] = {
-    [BINARY_ADD] = {"add", {.ulp = 0.5}},  [BINARY_SUB] = {"sub", {.ulp = 0.5}},
-    [BINARY_MUL] = {"mul", {.ulp = 0.5}},  [BINARY_DIV] = {"div", {.ulp = 1}},
-    [BINARY_POW] = {"pow", {.ulp = 4}},    [BINARY_MAX] = {"max", {0}},
-    [BINARY_MIN] = {"min", {0}},           [BINARY_AXPY] = {"axpy", {.ku = 4}},
-    [BINARY_GT] = {"gt", {0}},             [BINARY_LT] = {"lt", {0}},
-    [BINARY_GE] = {"ge", {0}},             [BINARY_LE] = {"le", {0}},
-    [BINARY_EQ] = {"eq", {0}},             [BINARY_NE] = {"ne", {0}},
+    [BINARY_ADD] = {"add", {.ulp = 0.5}},
+    [BINARY_SUB] = {"sub", {.ulp = 0.5}},
+    [BINARY_MUL] = {"mul", {.ulp = 0.5}},
+    [BINARY_DIV] = {"div", {.ulp = 1}},
+    [BINARY_POW] = {"pow", {.ulp = 4}},
+    [BINARY_MAX] = {"max", {0}},
+    [BINARY_MIN] = {"min", {0}},
+    [BINARY_AXPY] = {"axpy", {.ku = 4}},
+    [BINARY_GT] = {"gt", {0}},
+    [BINARY_LT] = {"lt", {0}},
+    [BINARY_GE] = {"ge", {0}},
+    [BINARY_LE] = {"le", {0}},
+    [BINARY_EQ] = {"eq", {0}},
+    [BINARY_NE] = {"ne", {0}},
 };
 
 struct binary_case {
@@ -316,7 +321,8 @@ static void binary(struct rig *r, const void *params)
 {
     const struct binary_case *c = params;
     struct tolerance t = operators[c->kind].t;
-    struct tensor a = tensor_of("a", &c->s, c->in_place ? c->s.y : c->s.x, c->fill, c->low, c->high);
+    struct tensor a =
+        tensor_of("a", &c->s, c->in_place ? c->s.y : c->s.x, c->fill, c->low, c->high);
     struct tensor b = tensor_of("b", &c->s, c->in_place ? c->s.y : c->b, c->fill, c->low, c->high);
     struct binary_args k = {.kind = c->kind, .alpha = rig_scalar(r, -0.7)};
     k.a = c->in_place & 1 ? rig_out(r, a, t) : rig_in(r, a);
@@ -358,6 +364,7 @@ static void binary_cases(void)
 }
 
 const struct parity_test cases_elementwise[] = {
-    {"copy", copy_cases},   {"fill", fill_cases}, {"unary", unary_cases},
-    {"unary_grad", unary_grad_cases}, {"binary", binary_cases}, {NULL, NULL},
+    {"copy", copy_cases},     {"fill", fill_cases},
+    {"unary", unary_cases},   {"unary_grad", unary_grad_cases},
+    {"binary", binary_cases}, {NULL, NULL},
 };

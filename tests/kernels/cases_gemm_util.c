@@ -36,7 +36,8 @@ static void gemm(struct rig *r, const void *params)
         a.bias = rig_in(r, bias);
         a.epilogue = EPILOGUE_BIAS;
     }
-    struct tensor dst = {"dst", REAL, 2, {c->m, c->n}, c->layout, c->beta != 0 ? NORMAL : JUNK, 0, 0};
+    struct tensor dst = {"dst", REAL, 2, {c->m, c->n}, c->layout, c->beta != 0 ? NORMAL : JUNK,
+                         0,     0};
     a.dst = rig_out(r, dst, product);
     RUN(r, gemm, a);
 }
@@ -59,8 +60,8 @@ static void gemm_shapes(void)
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int t = 0; t < 4; t++) {
-            struct gemm_case c = {shapes[i][0], shapes[i][1], shapes[i][2], t & 1, t >> 1,
-                                  false,        NULL,         1,            0,     DENSE};
+            struct gemm_case c = {
+                shapes[i][0], shapes[i][1], shapes[i][2], t & 1, t >> 1, false, NULL, 1, 0, DENSE};
             try_gemm(c);
             c.alpha = -0.5, c.beta = 0.75, c.layout = GAPS;
             try_gemm(c);
@@ -81,7 +82,7 @@ static void gemm_formats(void)
     for (int f = 0; f < formats_count; f++) {
         if (formats[f].dtype == DT_F64) /* refused on cpu */
             continue;
-        static const int64_t shapes[][3] = {{1, 32, 64}, {3, 64, 96},  {17, 32, 32}, {5, 0, 32},
+        static const int64_t shapes[][3] = {{1, 32, 64}, {3, 64, 96},   {17, 32, 32}, {5, 0, 32},
                                             {2, 96, 0},  {40, 160, 64}, {1, 64, 288}, {8, 32, 576}};
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
             for (int t = 0; t < 4; t++)
@@ -90,8 +91,10 @@ static void gemm_formats(void)
                                             i % 2 ? GAPS : DENSE});
         if (formats[f].block > 1) /* only the contiguous side must be whole blocks */
             for (int64_t m = 1; m < 20; m += 6) {
-                try_gemm((struct gemm_case){m, 33, 64, false, true, false, &formats[f], 1, 0, DENSE});
-                try_gemm((struct gemm_case){m, 64, 33, false, false, false, &formats[f], 1, 0, DENSE});
+                try_gemm(
+                    (struct gemm_case){m, 33, 64, false, true, false, &formats[f], 1, 0, DENSE});
+                try_gemm(
+                    (struct gemm_case){m, 64, 33, false, false, false, &formats[f], 1, 0, DENSE});
             }
     }
 }
@@ -116,8 +119,8 @@ struct rows_case {
 static void embed(struct rig *r, const void *params)
 {
     const struct rows_case *c = params;
-    struct tensor ids = {"ids", DT_I32, 1, {c->n}, c->layout == GAPS ? SPARSE : DENSE, WHOLE,
-                         c->low, c->high};
+    struct tensor ids = {"ids", DT_I32, 1,      {c->n}, c->layout == GAPS ? SPARSE : DENSE,
+                         WHOLE, c->low, c->high};
     struct embed_args a = {.ids = rig_in(r, ids)};
     a.w = rig_weight(r, c->f, c->rows, c->cols, c->layout == GAPS ? 3 : 0);
     struct tensor y = {"y", REAL, 2, {c->n, c->cols}, c->layout, JUNK, 0, 0};
@@ -133,11 +136,13 @@ static void embed_cases(void)
             int64_t cols = parity_sizes[PARITY_SIZES - 1 - i];
             if (formats[f].block > 1)
                 cols = cols / 8 * 32;
-            struct rows_case c = {parity_sizes[i], 17, cols, &formats[f], i % 2 ? GAPS : DENSE, 0, 17};
-            parity_case(embed, &c, "%s %lld of %lld", formats[f].name, (long long)c.n, (long long)cols);
+            struct rows_case c = {parity_sizes[i],      17, cols, &formats[f],
+                                  i % 2 ? GAPS : DENSE, 0,  17};
+            parity_case(embed, &c, "%s %lld of %lld", formats[f].name, (long long)c.n,
+                        (long long)cols);
             c.low = -3, c.high = 20; /* outside: NaN rows, on every device but in absolute values */
-            parity_case(embed, &c, "%s %lld of %lld, some outside", formats[f].name,
-                        (long long)c.n, (long long)cols);
+            parity_case(embed, &c, "%s %lld of %lld, some outside", formats[f].name, (long long)c.n,
+                        (long long)cols);
         }
     parity_end();
 }
@@ -162,7 +167,8 @@ static void scatter_add_cases(void)
     parity_begin("scatter_add");
     for (int i = 0; i < PARITY_SIZES; i++)
         for (int l = DENSE; l <= GAPS; l++) {
-            struct rows_case c = {parity_sizes[i], 11, parity_sizes[PARITY_SIZES - 1 - i], NULL, l, 0, 11};
+            struct rows_case c = {
+                parity_sizes[i], 11, parity_sizes[PARITY_SIZES - 1 - i], NULL, l, 0, 11};
             parity_case(scatter_add, &c, "%lld rows, layout %d", (long long)c.n, l);
             c.low = -2, c.high = 14;
             parity_case(scatter_add, &c, "%lld rows, layout %d, some outside", (long long)c.n, l);

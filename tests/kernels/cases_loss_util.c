@@ -30,12 +30,18 @@ static void cross_entropy(struct rig *r, const void *params)
 {
     const struct loss_case *c = params;
     struct cross_entropy_args a = {.smoothing = c->smoothing, .scale = c->scale, .grad = c->grad};
-    struct tensor logits = {"logits", REAL, 2, {c->rows, c->classes}, c->layout, UNIFORM,
-                            -c->size, c->size};
+    struct tensor logits = {"logits",  REAL,    2,        {c->rows, c->classes},
+                            c->layout, UNIFORM, -c->size, c->size};
     struct tolerance near = {.l2 = 1e-6, .l2_least = 1e-6};
     a.logits = c->grad ? rig_out(r, logits, near) : rig_in(r, logits);
-    struct tensor targets = {"targets", DT_I32, 1, {c->rows}, DENSE, WHOLE,
-                             c->outside ? -5 : 0, (double)c->classes + (c->outside ? 5 : 0)};
+    struct tensor targets = {"targets",
+                             DT_I32,
+                             1,
+                             {c->rows},
+                             DENSE,
+                             WHOLE,
+                             c->outside ? -5 : 0,
+                             (double)c->classes + (c->outside ? 5 : 0)};
     a.targets = rig_in(r, targets);
     struct tensor weight = {"weight", c->weight_type, 1, {c->rows}, DENSE, c->weight, 0.1, 2};
     if (c->weight == WHOLE)
@@ -58,10 +64,17 @@ static void cross_entropy_cases(void)
     parity_begin("cross_entropy");
     for (int i = 0; i < PARITY_SIZES; i++)
         for (int k = 0; k < 8; k++) {
-            struct loss_case c = {parity_sizes[(i + k) % 8], parity_sizes[i], k & 1 ? GAPS : DENSE,
-                                  k % 3 ? UNIFORM : WHOLE, k & 2 ? DT_F64 : DT_F32,
-                                  k & 4 ? 0.1 : 0, k % 3 ? 1 : 0.01, k == 5 ? 60 : 5, k > 1,
-                                  k != 4, false};
+            struct loss_case c = {parity_sizes[(i + k) % 8],
+                                  parity_sizes[i],
+                                  k & 1 ? GAPS : DENSE,
+                                  k % 3 ? UNIFORM : WHOLE,
+                                  k & 2 ? DT_F64 : DT_F32,
+                                  k & 4 ? 0.1 : 0,
+                                  k % 3 ? 1 : 0.01,
+                                  k == 5 ? 60 : 5,
+                                  k > 1,
+                                  k != 4,
+                                  false};
             if (c.classes)
                 parity_case(cross_entropy, &c, "%lldx%lld, way %d", (long long)c.rows,
                             (long long)c.classes, k);

@@ -42,8 +42,12 @@ static void adamw_sizes(struct rig *r, const struct adamw_args *a, double factor
 static void adamw(struct rig *r, const void *params)
 {
     const struct optim_case *c = params;
-    struct adamw_args a = {.lr = c->lr, .beta1 = 0.9, .beta2 = 0.999, .eps = c->eps,
-                           .weight_decay = c->decay, .step = c->step};
+    struct adamw_args a = {.lr = c->lr,
+                           .beta1 = 0.9,
+                           .beta2 = 0.999,
+                           .eps = c->eps,
+                           .weight_decay = c->decay,
+                           .step = c->step};
     a.p = rig_out(r, vector("p", c, c->p, NORMAL, 0, 0), p_tolerance(c->p));
     a.g = rig_in(r, vector("g", c, REAL, NORMAL, 0, 0));
     a.m = rig_out(r, vector("m", c, REAL, c->step > 1 ? UNIFORM : ZERO, -0.3, 0.3),
@@ -63,7 +67,8 @@ static void sgd_sizes(struct rig *r, const struct sgd_args *a, double factor)
 {
     double *p = rig_magnitude(r, a->p), *m = a->momentum > 0 ? rig_magnitude(r, a->m) : NULL;
     for (int64_t i = 0; p && i < a->p.shape[0]; i++) {
-        double was = fabs(get1(a->p, i)), step = fabs(get1(a->g, i) * factor) + a->weight_decay * was;
+        double was = fabs(get1(a->p, i)),
+               step = fabs(get1(a->g, i) * factor) + a->weight_decay * was;
         if (m)
             m[i] = step += a->momentum * fabs(get1(a->m, i));
         p[i] = was + a->lr * step;
@@ -91,9 +96,16 @@ static void each(case_fn *fn)
     static const enum dtype types[] = {REAL, DT_F16, DT_BF16};
     for (int t = 0; t < 3; t++)
         for (int i = 0; i < PARITY_SIZES; i++) {
-            struct optim_case c = {parity_sizes[i], i % 3 * 50 + 1, types[t], 1e-3,
-                                   i % 2 ? 0.01 : 0, 1e-8, i % 3 ? 0.9 : 0,
-                                   i % 4 > 0, i % 4 > 1 ? 0.3 : 1, 1};
+            struct optim_case c = {parity_sizes[i],
+                                   i % 3 * 50 + 1,
+                                   types[t],
+                                   1e-3,
+                                   i % 2 ? 0.01 : 0,
+                                   1e-8,
+                                   i % 3 ? 0.9 : 0,
+                                   i % 4 > 0,
+                                   i % 4 > 1 ? 0.3 : 1,
+                                   1};
             parity_case(fn, &c, "%lld of type %d", (long long)c.n, t);
         }
     struct optim_case c = {129, 3, REAL, 0.1, 0.1, 1e-8, 0.5, true, 0.5, 0};

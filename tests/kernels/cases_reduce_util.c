@@ -36,7 +36,8 @@ static void reduce(struct rig *r, const void *params)
     struct reduce_args a = {.kind = c->kind, .accumulate = c->accumulate};
     a.alpha = rig_scalar(r, c->alpha);
     a.x = rig_in(r, x);
-    a.y = rig_out(r, y, c->kind == REDUCE_SUM ? (struct tolerance){.ku = 8} : (struct tolerance){0});
+    a.y =
+        rig_out(r, y, c->kind == REDUCE_SUM ? (struct tolerance){.ku = 8} : (struct tolerance){0});
     RUN(r, reduce, a);
 }
 
@@ -48,12 +49,12 @@ static void reduce_shapes(struct reduce_case c, const char *name)
         unsigned over;
         enum layout layout;
     } shapes[] = {
-        {2, {5, 65}, 1, DENSE},     {2, {5, 65}, 2, DENSE},      {2, {5, 65}, 3, GAPS},
-        {2, {129, 3}, 1, DENSE},    {2, {1, 129}, 1, DENSE},     {2, {33, 64}, 2, SWAPPED},
-        {2, {33, 64}, 1, SWAPPED},  {2, {7, 63}, 1, REPEAT},     {2, {7, 63}, 0, DENSE},
-        {3, {3, 5, 33}, 5, DENSE},  {3, {3, 5, 33}, 2, GAPS},    {3, {2, 31, 7}, 6, SPARSE},
+        {2, {5, 65}, 1, DENSE},      {2, {5, 65}, 2, DENSE},      {2, {5, 65}, 3, GAPS},
+        {2, {129, 3}, 1, DENSE},     {2, {1, 129}, 1, DENSE},     {2, {33, 64}, 2, SWAPPED},
+        {2, {33, 64}, 1, SWAPPED},   {2, {7, 63}, 1, REPEAT},     {2, {7, 63}, 0, DENSE},
+        {3, {3, 5, 33}, 5, DENSE},   {3, {3, 5, 33}, 2, GAPS},    {3, {2, 31, 7}, 6, SPARSE},
         {4, {2, 3, 5, 7}, 9, DENSE}, {4, {2, 3, 5, 7}, 6, DENSE}, {4, {2, 3, 5, 7}, 15, SWAPPED},
-        {0, {0}, 0, DENSE},         {2, {0, 5}, 2, DENSE},       {2, {1000, 9}, 1, DENSE},
+        {0, {0}, 0, DENSE},          {2, {0, 5}, 2, DENSE},       {2, {1000, 9}, 1, DENSE},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         c.ndim = shapes[i].ndim, c.over = shapes[i].over, c.layout = shapes[i].layout;

@@ -55,7 +55,12 @@ static void norm_sizes(case_fn *fn, int ways)
         for (int i = 1; i < PARITY_SIZES; i++)
             for (int l = DENSE; l <= GAPS; l++) {
                 struct norm_case c = {parity_sizes[(i * 5 + way) % PARITY_SIZES],
-                                      parity_sizes[i], l, way, i % 2 == 0, i % 3 > 0, 3};
+                                      parity_sizes[i],
+                                      l,
+                                      way,
+                                      i % 2 == 0,
+                                      i % 3 > 0,
+                                      3};
                 parity_case(fn, &c, "%lldx%lld, way %d, layout %d", (long long)c.rows,
                             (long long)c.width, way, l);
             }
@@ -183,14 +188,15 @@ static void rope(struct rig *r, const void *params)
 
 static void rope_cases(void)
 {
-    static const int64_t widths[][2] = {{64, 32}, {8, 4},  {2, 1},   {66, 33}, {80, 16},
-                                        {5, 2},   {7, 0},  {128, 64}, {34, 15}};
+    static const int64_t widths[][2] = {{64, 32}, {8, 4}, {2, 1},    {66, 33}, {80, 16},
+                                        {5, 2},   {7, 0}, {128, 64}, {34, 15}};
     parity_begin("rope");
     for (int i = 0; i < 9; i++)
         for (int k = 0; k < 8; k++) {
-            struct rope_case c = {parity_sizes[(i + k) % 8], k % 3 + 1, widths[i][0], widths[i][1],
-                                  k & 1 ? GAPS : DENSE, k >> 1 & 1, k >> 2, (i + k) % 3 == 0,
-                                  k % 2 ? 1 : 1.19, k < 6 ? 300 : 100000};
+            struct rope_case c = {
+                parity_sizes[(i + k) % 8], k % 3 + 1,           widths[i][0], widths[i][1],
+                k & 1 ? GAPS : DENSE,      k >> 1 & 1,          k >> 2,       (i + k) % 3 == 0,
+                k % 2 ? 1 : 1.19,          k < 6 ? 300 : 100000};
             parity_case(rope, &c, "%lldx%lldx%lld, way %d", (long long)c.rows, (long long)c.heads,
                         (long long)c.width, k);
         }
@@ -268,7 +274,9 @@ static void glu_grad(struct rig *r, const void *params)
     struct glu_grad_args a = {.kind = c->kind};
     a.g = way == 1 ? rig_out(r, g, slope) : rig_in(r, g);
     a.u = way == 1 ? rig_out(r, u, t) : rig_in(r, u);
-    a.dy = way == 2 ? rig_out(r, dy, slope) : way == 3 || y_is_dy ? rig_out(r, dy, t) : rig_in(r, dy);
+    a.dy = way == 2              ? rig_out(r, dy, slope)
+           : way == 3 || y_is_dy ? rig_out(r, dy, t)
+                                 : rig_in(r, dy);
     a.dg = way == 1 ? a.g : a.dy;
     a.du = way == 1 ? a.u : a.dy;
     if (way == 0 || way == 3)
@@ -288,8 +296,12 @@ static void glu_all(case_fn *fn, const int *ways, int n)
     for (int kind = 0; kind < GLU_COUNT; kind++)
         for (int w = 0; w < n; w++)
             for (int i = 0; i < PARITY_SIZES; i++) {
-                struct glu_case c = {parity_sizes[(3 * i + w) % 8], parity_sizes[i],
-                                     (i + w) % 2 ? GAPS : DENSE, kind, ways[w], i % 3 ? 4 : 15};
+                struct glu_case c = {parity_sizes[(3 * i + w) % 8],
+                                     parity_sizes[i],
+                                     (i + w) % 2 ? GAPS : DENSE,
+                                     kind,
+                                     ways[w],
+                                     i % 3 ? 4 : 15};
                 parity_case(fn, &c, "kind %d, %lldx%lld, way %d", kind, (long long)c.rows,
                             (long long)c.width, ways[w]);
             }
@@ -348,8 +360,12 @@ static void dropout_cases(void)
     parity_begin("dropout");
     for (int p = 0; p < 6; p++)
         for (int i = 0; i < PARITY_SIZES; i++) {
-            struct dropout_case c = {parity_sizes[(i + p) % 8], parity_sizes[i],
-                                     i % 2 ? GAPS : DENSE, ps[p], (uint32_t)i, (uint32_t)p * 77,
+            struct dropout_case c = {parity_sizes[(i + p) % 8],
+                                     parity_sizes[i],
+                                     i % 2 ? GAPS : DENSE,
+                                     ps[p],
+                                     (uint32_t)i,
+                                     (uint32_t)p * 77,
                                      (i + p) % 3 == 0};
             parity_case(dropout, &c, "%lldx%lld, p %g", (long long)c.rows, (long long)c.width, c.p);
         }
@@ -357,8 +373,11 @@ static void dropout_cases(void)
 }
 
 const struct parity_test cases_rows[] = {
-    {"rms_norm", rms_norm_cases}, {"rms_norm_grad", rms_norm_grad_cases},
-    {"rope", rope_cases},         {"glu", glu_cases},
-    {"glu_grad", glu_grad_cases}, {"dropout", dropout_cases},
+    {"rms_norm", rms_norm_cases},
+    {"rms_norm_grad", rms_norm_grad_cases},
+    {"rope", rope_cases},
+    {"glu", glu_cases},
+    {"glu_grad", glu_grad_cases},
+    {"dropout", dropout_cases},
     {NULL, NULL},
 };

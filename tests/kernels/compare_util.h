@@ -22,10 +22,10 @@ struct tolerance {
 
 struct comparison {
     bool ok;
-    int64_t index;      /* worst element, -1 = the shapes differ */
-    double got, want;   /* there */
-    double worst;       /* its error as a multiple of what is allowed (l2: of the whole) */
-    double l2, nmse;    /* of the finite elements */
+    int64_t index;    /* worst element, -1 = the shapes differ */
+    double got, want; /* there */
+    double worst;     /* its error as a multiple of what is allowed (l2: of the whole) */
+    double l2, nmse;  /* of the finite elements */
 };
 
 /* 'magnitude' may be NULL (then |want|). */

@@ -7,7 +7,8 @@
 #include <cmocka.h>
 
 static const struct parity_test *const tables[] = {
-    cases_elementwise, cases_reduce, cases_gemm, cases_rows, cases_attention, cases_loss, cases_optim,
+    cases_elementwise, cases_reduce, cases_gemm,  cases_rows,
+    cases_attention,   cases_loss,   cases_optim,
 };
 
 static int setup(void **state)

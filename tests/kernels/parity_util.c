@@ -35,9 +35,9 @@ static char case_name[256];
 
 static double special(uint64_t bits)
 {
-    static const double values[] = {0,         -0.0,     INFINITY, -INFINITY, NAN,  FLT_MAX,
-                                    -FLT_MAX,  FLT_MIN,  0x1p-149, -0x1p-130, 1,    -1,
-                                    0x1p-120,  88.7,     -87.5,    -103.9,    100,  1e-8,
+    static const double values[] = {0,          -0.0,    INFINITY, -INFINITY, NAN,  FLT_MAX,
+                                    -FLT_MAX,   FLT_MIN, 0x1p-149, -0x1p-130, 1,    -1,
+                                    0x1p-120,   88.7,    -87.5,    -103.9,    100,  1e-8,
                                     16777216.5, 0.5,     1e30,     -1e-30,    20.5, -20.5};
     return values[bits % (uint64_t)COUNT_OF(values)];
 }

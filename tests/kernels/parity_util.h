@@ -24,13 +24,13 @@ enum layout {
 };
 
 enum fill {
-    JUNK,    /* NaN: must not be read */
+    JUNK, /* NaN: must not be read */
     ZERO,
     NORMAL,
-    UNIFORM, /* low to high */
-    WHOLE,   /* integers from low below high */
-    SPECIAL, /* zeros, infinities, NaN, denormals and ends of the range, among normal ones */
-    COUNTING,/* low, low + 1, ... */
+    UNIFORM,  /* low to high */
+    WHOLE,    /* integers from low below high */
+    SPECIAL,  /* zeros, infinities, NaN, denormals and ends of the range, among normal ones */
+    COUNTING, /* low, low + 1, ... */
 };
 
 struct tensor {
@@ -86,11 +86,11 @@ struct scratch rig_work(struct rig *r, size_t bytes);
 void rig_ran(struct rig *r, enum op_id op, int status);
 
 /* Runs k_<op> with workspace: RUN(r, gemm, a) with struct gemm_args a. */
-#define RUN(r, op, a)                                                                              \
-    do {                                                                                           \
-        (a).work = rig_work(r, k_##op##_workspace((r)->d, &(a)));                                  \
-        if (!(r)->status)                                                                          \
-            rig_ran(r, OP_##op, k_##op((r)->d, &(a)));                                             \
+#define RUN(r, op, a)                                             \
+    do {                                                          \
+        (a).work = rig_work(r, k_##op##_workspace((r)->d, &(a))); \
+        if (!(r)->status)                                         \
+            rig_ran(r, OP_##op, k_##op((r)->d, &(a)));            \
     } while (0)
 
 /* --- running -------------------------------------------------------------------------------- */
