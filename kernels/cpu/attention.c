@@ -5,8 +5,6 @@
  * blocks, and so the order of every sum, follow from the shapes alone. Scores never leave the first
  * cache level. A single query (decoding) has a path of its own: see attention_single.c. */
 #include "kernels/cpu/attention.h"
-#include "kernels/cpu/exp.h"
-#include "kernels/cpu/sum.h"
 
 #include <math.h>
 
@@ -84,31 +82,14 @@ struct row {
     float slope, away; /* slope * (key - diagonal) is added; away = first key - diagonal */
 };
 
-static inline vf lane_numbers(void)
-{
-    vf v;
-    for (int i = 0; i < VF_LANES; i++)
-        v[i] = (float)i;
-    return v;
-}
-
 /* Scale, cap, slope, mask; returns the largest score. NaN is passed over: the sum shows it. */
 static float finish_scores(const struct at_scene *s, const struct row *r)
 {
-    vf most = vf_set(-INFINITY), lanes = lane_numbers();
-    bool plain = s->softcap == 0 && r->slope == 0;
+    vf most = vf_set(-INFINITY), bend;
     for (int64_t j = r->from; j < r->to; j += VF_LANES) {
-        vf x = vf_load(r->scores + j) * s->scale;
-        if (!plain) {
-            if (s->softcap > 0)
-                x = s->softcap * vf_tanh(x / s->softcap);
-            x += r->slope * (lanes + ((float)j + r->away));
-        }
-        if (j < r->low || j + VF_LANES > r->high) {
-            vf at = lanes + (float)j;
-            vi seen = (at >= (float)r->low) & (at < (float)r->high);
-            x = vf_select(seen, x, vf_set(-INFINITY));
-        }
+        vf x = at_score(s, vf_load(r->scores + j), r->slope, (float)j + r->away, &bend);
+        if (j < r->low || j + VF_LANES > r->high)
+            x = vf_select(at_seen(j, r->low, r->high), x, vf_set(-INFINITY));
         vf_store(r->scores + j, x);
         most = vf_max(most, x);
     }
@@ -151,11 +132,6 @@ static const float *query_row(const struct block *b, int64_t r)
     return (const float *)q->data + i * q->stride[0] + head * q->stride[1];
 }
 
-static float slope_of(const struct at_scene *s, int64_t head)
-{
-    return s->slopes.data ? ((const float *)s->slopes.data)[head * s->slopes.stride[0]] : 0;
-}
-
 /* The scores of rows [t, t + TILE_ROWS) with keys [k0, k0 + n), softened and multiplied with the
  * values. */
 static void attend_tile(const struct block *b, int64_t t, int64_t k0, int64_t n,
@@ -172,7 +148,7 @@ static void attend_tile(const struct block *b, int64_t t, int64_t k0, int64_t n,
         row[r].scores = b->scores + r * s->keys;
         row[r].low = i64_max(at_low(s, &b->q, i) - k0, 0);
         row[r].high = i64_min(at_high(s, &b->q, i) - k0, n);
-        row[r].slope = slope_of(s, b->key_head * s->group + at % s->group);
+        row[r].slope = at_slope(s, b->key_head * s->group + at % s->group);
         row[r].away = (float)(k0 - (b->q.nk - b->q.nq + i));
         low = i64_min(low, row[r].low);
         high = i64_max(high, row[r].high);

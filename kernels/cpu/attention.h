@@ -10,6 +10,7 @@
 
 #include "kernels/base/size.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/exp.h"
 
 #define TILE_ROWS 6
 #define TILE_COLS (2 * VF_LANES)
@@ -79,6 +80,44 @@ static inline int64_t at_block_keys(int64_t width)
 {
     int64_t keys = width <= 96 ? 64 : 32;
     return i64_max(keys, TILE_COLS);
+}
+
+/* --- scores --------------------------------------------------------------------------------- */
+
+static inline float at_slope(const struct at_scene *s, int64_t head)
+{
+    return s->slopes.data ? ((const float *)s->slopes.data)[head * s->slopes.stride[0]] : 0;
+}
+
+static inline vf at_lanes(void)
+{
+    vf v;
+    for (int i = 0; i < VF_LANES; i++)
+        v[i] = (float)i;
+    return v;
+}
+
+/* Which of the keys j .. j + VF_LANES of a block lie in [low, high)? */
+static inline vi at_seen(int64_t j, int64_t low, int64_t high)
+{
+    vf at = at_lanes() + (float)j;
+    return (at >= (float)low) & (at < (float)high);
+}
+
+/* Scores from dot products: scaled, capped, and with slope * (key - diagonal) added, where 'away' is
+ * that difference for lane 0. *bend is the derivative by the dot product. */
+static inline vf at_score(const struct at_scene *s, vf dot, float slope, float away, vf *bend)
+{
+    vf x = dot * s->scale;
+    *bend = vf_set(s->scale);
+    if (s->softcap > 0) {
+        vf t = vf_tanh(x / s->softcap);
+        x = s->softcap * t;
+        *bend = s->scale * (1.0f - t * t);
+    }
+    if (slope != 0)
+        x += slope * (at_lanes() + away);
+    return x;
 }
 
 /* --- tiles ---------------------------------------------------------------------------------- */
