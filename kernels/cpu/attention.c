@@ -178,7 +178,7 @@ static void attend_keys(const struct block *b, int64_t k0, int64_t n)
 {
     const struct at_scene *s = &b->f->s;
     const struct view *k = &b->f->a->k, *v = &b->f->a->v;
-    const float *rows[MAX_KEYS];
+    const float *rows[MAX_KEYS] = {NULL};
     for (int64_t j = 0; j < n; j++)
         rows[j] = (const float *)k->data + at_key_row(s, &b->q, k0 + j) * k->stride[0] +
                   b->key_head * k->stride[1];

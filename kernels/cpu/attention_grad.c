@@ -221,7 +221,7 @@ static void load_keys(struct work *w)
 {
     const struct attention_grad_args *a = w->g->a;
     const struct at_scene *s = &w->g->s;
-    const float *rows[MAX_KEYS];
+    const float *rows[MAX_KEYS] = {NULL};
     for (int64_t j = 0; j < w->n; j++)
         rows[j] = row_of(&a->v, w->q.k0 + w->k0 + j, w->key_head);
     CPU(at_pack)(w->v_panels, rows, w->n, s->width);
