@@ -6,6 +6,7 @@
 #include "kernels/base/mem.h"
 #include "lua/bind.h"
 #include "lua/lib.h"
+#include "lua/number.h"
 #include "lua/strict.h"
 
 #include <stdio.h>
@@ -169,6 +170,25 @@ void open_recipe_folder(lua_State *L, const char *recipe_path)
     lua_pop(L, 2);
 }
 
+/* --- numbers as text ---------------------------------------------------------------------------- */
+
+/* luaL_tolstring, but floats are shortest round-trip. */
+static void push_text(lua_State *L, int arg)
+{
+    char text[32];
+    if (lua_type(L, arg) == LUA_TNUMBER && !lua_isinteger(L, arg))
+        lua_pushstring(L, number_text(lua_tonumber(L, arg), text));
+    else
+        luaL_tolstring(L, arg, NULL);
+}
+
+static int to_text(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    push_text(L, 1);
+    return 1;
+}
+
 /* --- output ----------------------------------------------------------------------------------- */
 
 static int print_line(lua_State *L)
@@ -180,7 +200,7 @@ static int print_line(lua_State *L)
     for (int i = 1; i <= n; i++) {
         if (i > 1)
             luaL_addchar(&line, '\t');
-        luaL_tolstring(L, i, NULL);
+        push_text(L, i);
         luaL_addvalue(&line);
     }
     luaL_addchar(&line, '\n');
@@ -220,6 +240,8 @@ static void one_writer(lua_State *L)
 {
     lua_pushcfunction(L, print_line);
     lua_setglobal(L, "print");
+    lua_pushcfunction(L, to_text);
+    lua_setglobal(L, "tostring");
     lua_getglobal(L, "io");
     lua_getfield(L, -1, "write");
     lua_pushvalue(L, -2);

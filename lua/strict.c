@@ -99,8 +99,71 @@ static int undefined(lua_State *L)
                       strict_hint(L, name, hint, sizeof hint));
 }
 
+/* --- texts -------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name, *instead;
+} text_methods[] = {
+    {"strip", "in Lua write s:match(\"^%s*(.-)%s*$\")"},
+    {"trim", "in Lua write s:match(\"^%s*(.-)%s*$\")"},
+    {"split", "in Lua write for word in s:gmatch(\"[^,]+\") do ... end"},
+    {"join", "in Lua write table.concat(list, \", \")"},
+    {"replace", "in Lua write s:gsub(\"old\", \"new\")"},
+    {"startswith", "in Lua write s:sub(1, #start) == start"},
+    {"endswith", "in Lua write s:sub(-#tail) == tail"},
+    {"title", "in Lua write s:gsub(\"^%l\", string.upper)"},
+    {"index", "in Lua write s:find(word, 1, true)"},
+    {"count", "in Lua write select(2, s:gsub(word, \"\"))"},
+};
+
+/* (proxy, key): what is no function of the string library when the state was made. */
+static int text_member(lua_State *L)
+{
+    char hint[160];
+    lua_settop(L, 2);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+        return 1; /* string.trim = function(s) ... end, of the user */
+    if (lua_type(L, 2) != LUA_TSTRING)
+        return bind_error(L, "a text is not indexed with %s; hint: s:sub(1, 1) is its first byte",
+                          bind_describe(L, 2, hint, sizeof hint));
+    const char *name = lua_tostring(L, 2);
+    for (size_t i = 0; i < sizeof text_methods / sizeof text_methods[0]; i++)
+        if (!strcmp(text_methods[i].name, name))
+            return bind_error(L, "a text has no method '%s'; %s", name, text_methods[i].instead);
+    struct suggest s = {.wanted = name};
+    for (lua_pushnil(L); lua_next(L, lua_upvalueindex(1)); lua_pop(L, 1))
+        if (lua_type(L, -2) == LUA_TSTRING)
+            suggest_try(&s, lua_tostring(L, -2));
+    return bind_error(L, "a text has no method '%.80s'%s", name,
+                      suggest_hint(&s, hint, sizeof hint));
+}
+
+/* ("x"):uper() and ("x")[0] are errors: methods of texts are found in a copy of the string library,
+ * whose misses end here. The library itself keeps answering nil for what it lacks. */
+static void strict_texts(lua_State *L)
+{
+    lua_pushliteral(L, "");
+    lua_getmetatable(L, -1);
+    lua_createtable(L, 0, 20);
+    lua_getglobal(L, "string");
+    for (lua_pushnil(L); lua_next(L, -2);) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -5);
+    }
+    lua_createtable(L, 0, 1);
+    lua_insert(L, -2);
+    lua_pushcclosure(L, text_member, 1);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 2);
+}
+
 void strict_open(lua_State *L)
 {
+    strict_texts(L);
     lua_pushglobaltable(L);
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, undefined);

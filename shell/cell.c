@@ -88,9 +88,12 @@ static bool with_last_expression(lua_State *L, const char *text, size_t length,
     return false;
 }
 
-static bool at_end(const char *message)
+/* Did the compiler stop because the text ends? A short string cannot go on in the next line. */
+static bool at_end(const char *message, char last)
 {
     size_t n = strlen(message);
+    if (strstr(message, ": unfinished string") && last != '\\')
+        return false;
     return (n >= 5 && !strcmp(message + n - 5, "<eof>")) ||
            (n >= 7 && !strcmp(message + n - 7, "'<eof>'"));
 }
@@ -180,6 +183,7 @@ enum cell_state cell_compile(lua_State *L, const char *text, size_t length, cons
             lua_remove(L, top + 1);
         return CELL_READY;
     }
+    char last = length ? text[length - 1] : '\0';
     int status = open_load(L, text, length, chunk_name);
     if (promote)
         lua_remove(L, top + 1);
@@ -187,7 +191,7 @@ enum cell_state cell_compile(lua_State *L, const char *text, size_t length, cons
         return CELL_READY;
     if (status == LUA_ERRMEM)
         lua_error(L);
-    if (!at_end(lua_tostring(L, -1)))
+    if (!at_end(lua_tostring(L, -1), last))
         return CELL_WRONG;
     lua_settop(L, top);
     return CELL_UNFINISHED;

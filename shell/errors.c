@@ -7,7 +7,7 @@
 #include "engine/core/suggest.h"
 #include "kernels/base/mem.h"
 #include "lua/bind.h"
-#include "lua/strict.h"
+#include "lua/open.h"
 #include "shell/lex.h"
 #include "shell/python.h"
 #include "shell/terminal.h"
@@ -27,7 +27,8 @@ struct frame {
 
 static struct {
     char message[4096];
-    char word[80]; /* what to underline; "" = look for the quoted name of the message */
+    size_t at, length; /* what to underline in the first frame's source; 0 bytes = look for the name
+                          that the message quotes */
     struct frame frames[FRAMES];
     int count;
     int code;
@@ -309,7 +310,7 @@ static int code_of(const char *message)
 
 static int fill_report(lua_State *L)
 {
-    report.word[0] = '\0';
+    report.length = 0;
     if (lua_type(L, 1) == LUA_TSTRING || lua_type(L, 1) == LUA_TNUMBER ||
         luaL_getmetafield(L, 1, "__tostring") != LUA_TNIL) {
         lua_settop(L, 1);
@@ -335,23 +336,53 @@ int errors_handler(lua_State *L)
 
 /* --- syntax errors -------------------------------------------------------------------------------- */
 
-void errors_syntax(const char *chunk_name, const char *message)
+/* Where the compiler stopped: the first of the tokens 'near' on the line after which it no longer
+ * waits for more text. It tells the line only, and "x = = 1" has two of them. */
+static void find_near(lua_State *L, const struct source *s, int line, const char *near)
 {
-    report.count = 0;
-    report.word[0] = '\0';
-    report.code = 1;
-    const char *p = message;
-    int line = 0;
-    for (const char *colon = strchr(p, ':'); colon; colon = strchr(colon + 1, ':')) {
+    struct lex l = {s->text, s->text + s->length};
+    const char *at = s->text;
+    int now = 1;
+    for (struct lex_token t = lex_next(&l); t.kind != LEX_END; t = lex_next(&l)) {
+        for (; at < t.start; at++)
+            now += *at == '\n';
+        if (now > line)
+            return;
+        if (now < line || t.length != strlen(near) || memcmp(t.start, near, t.length))
+            continue;
+        report.at = (size_t)(t.start - s->text);
+        report.length = t.length;
+        bool compiled = open_load(L, s->text, report.at + t.length, "=cell") == LUA_OK;
+        bool stopped = !compiled && !strstr(lua_tostring(L, -1), "<eof>");
+        lua_pop(L, 1);
+        if (stopped)
+            return;
+    }
+}
+
+/* Splits "chunk:3: text"; chunk names may hold colons too. Returns the text, *line 0 if none. */
+static const char *split_position(const char *message, int *line)
+{
+    *line = 0;
+    for (const char *colon = strchr(message, ':'); colon; colon = strchr(colon + 1, ':')) {
         char *end;
         long n = strtol(colon + 1, &end, 10);
-        if (end > colon + 1 && !strncmp(end, ": ", 2)) { /* chunk names hold colons too */
-            line = (int)n;
-            p = end + 2;
-            break;
+        if (end > colon + 1 && !strncmp(end, ": ", 2)) {
+            *line = (int)n;
+            return end + 2;
         }
     }
-    snprintf(report.message, sizeof report.message, "%s", p);
+    return message;
+}
+
+void errors_syntax(lua_State *L, const char *chunk_name, const char *message)
+{
+    int line;
+    char near[80];
+    report.count = 0;
+    report.length = 0;
+    report.code = 1;
+    snprintf(report.message, sizeof report.message, "%s", split_position(message, &line));
     const struct source *s = load_source(chunk_name);
     if (!line || !s)
         return;
@@ -362,19 +393,25 @@ void errors_syntax(const char *chunk_name, const char *message)
     const char *opened = strstr(report.message, "(to close '");
     if (opened && strstr(report.message, "<eof>")) { /* the end of the text shows nothing */
         const char *at = strstr(opened, "at line ");
-        if (at && quoted_after(opened, "(to close '", report.word, sizeof report.word))
+        if (at && quoted_after(opened, "(to close '", near, sizeof near)) {
             f->line = atoi(at + 8);
+            find_near(L, s, f->line, near);
+        }
         return;
     }
     struct python_hint h = python_look(s->text, s->length, line);
-    if (!h.hint)
+    if (!h.hint) {
+        if (quoted_after(report.message, "near '", near, sizeof near))
+            find_near(L, s, line, near);
         return;
+    }
     f->line = 1;
     for (const char *q = s->text; q < h.start; q++)
         f->line += *q == '\n';
     append("; ");
     append(h.hint);
-    snprintf(report.word, sizeof report.word, "%.*s", (int)h.length, h.start);
+    report.at = (size_t)(h.start - s->text);
+    report.length = h.length;
 }
 
 /* --- printing ------------------------------------------------------------------------------------- */
@@ -396,7 +433,7 @@ static const char *find_word(const struct source *s, const char *word, int from,
         if (*line < from || t.kind == LEX_COMMENT)
             continue;
         bool text = t.kind == LEX_STRING && t.length == n + 2 && !memcmp(t.start + 1, word, n);
-        if (text || (!strncmp(t.start, word, n) && (t.length == n || word == report.word))) {
+        if (text || (t.length == n && !memcmp(t.start, word, n))) {
             *length = text ? t.length : n;
             return t.start;
         }
@@ -407,8 +444,6 @@ static const char *find_word(const struct source *s, const char *word, int from,
 /* The name in quotes that the source may show: of the message's, the first that is found. */
 static const char *find_named(const struct source *s, int from, int *line, size_t *length)
 {
-    if (report.word[0])
-        return find_word(s, report.word, from, line, length);
     for (const char *p = strchr(report.message, '\''); p; p = strchr(p + 1, '\'')) {
         char word[80];
         const char *end = strchr(p + 1, '\'');
@@ -460,9 +495,8 @@ static void print_source(const char *label, const char *p, size_t n, const char 
     if (avail < 20)
         avail = 20;
     const char *end = p + n;
-    if (!word)
-        while (p < end && isspace((unsigned char)*p))
-            p++;
+    while (p < end && p != word && isspace((unsigned char)*p))
+        p++;
     terminal_fit(p, word ? (size_t)(word + length - p) : 0, 1 << 20, &used);
     bool cut = word && used > avail;
     if (cut) { /* keep the word in sight */
@@ -494,8 +528,14 @@ static void print_place(const struct frame *f)
     int line = f->line;
     char label[300];
     size_t length = 0;
-    const char *word = s ? find_named(s, f->line, &line, &length) : NULL;
-    if (!word)
+    const char *word = NULL;
+    if (s && report.length) {
+        word = s->text + report.at;
+        length = report.length;
+    } else if (s) {
+        word = find_named(s, f->line, &line, &length);
+    }
+    if (!word || report.length)
         line = f->line;
     snprintf(label, sizeof label, "  %s:%d  ", f->source + 1, line);
     if (!s) {

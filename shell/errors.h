@@ -15,7 +15,7 @@ void errors_close(void);
 int errors_handler(lua_State *L);
 
 /* Prepares the report of a chunk that does not compile; 'message' is the compiler's. */
-void errors_syntax(const char *chunk_name, const char *message);
+void errors_syntax(lua_State *L, const char *chunk_name, const char *message);
 
 /* Prints the report of the last error, whose value is on top of the stack; pops it. Returns the
  * exit code that fits: 1, 2 (usage), 3 (no device), 4 (no memory), 130 (interrupted), or what

@@ -201,7 +201,7 @@ static int run_text(lua_State *L, const char *text, size_t length, const char *c
     mem_free(blank);
     if (status != LUA_OK) {
         if (status != LUA_ERRMEM)
-            errors_syntax(chunk_name, lua_tostring(L, -1));
+            errors_syntax(L, chunk_name, lua_tostring(L, -1));
         return errors_print(L);
     }
     int count = s ? s->argument_count : 0;
@@ -326,6 +326,8 @@ static int print_version(void)
 int main(int argc, char **argv)
 {
     struct settings s;
+    const char *fault = getenv("LORASH_FAIL_AT"); /* tests: the n-th allocation fails */
+    mem_fail_at(fault ? atoi(fault) : 0, 0);
     setlocale(LC_CTYPE, "");
     terminal_open(NULL, NULL);
     if (read_settings(&s, argc, argv))

@@ -17,10 +17,7 @@
 
 static int fail_at(lua_State *L)
 {
-    lua_Integer n = luaL_checkinteger(L, 1);
-    lua_pushinteger(L, 0); /* room for the result, made before anything can fail */
-    int64_t seen = mem_fail_at(n, lua_toboolean(L, 2));
-    lua_pushinteger(L, seen);
+    lua_pushinteger(L, mem_fail_at(luaL_checkinteger(L, 1), lua_toboolean(L, 2)));
     return 1;
 }
 

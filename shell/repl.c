@@ -158,8 +158,9 @@ int repl_lua(lua_State *L, const char *text, size_t length)
         tell_local(L, &j.cell);
         result = run_chunk(L, j.cell.hide);
     } else {
-        errors_syntax(name, j.state == CELL_WRONG ? lua_tostring(L, -1)
-                                                  : "the input ends before it is complete");
+        errors_syntax(L, name,
+                      j.state == CELL_WRONG ? lua_tostring(L, -1)
+                                            : "the input ends before it is complete");
         lua_pushnil(L);
         result = failed(L);
     }
