@@ -121,6 +121,48 @@ static int times_view(struct context *ctx, struct tensor *t, struct view by, enu
     return RUN(ctx, binary, .z = t->view, .a = t->view, .b = by, .kind = kind);
 }
 
+/* t = x + (x == 0): steps aside where a formula would make 0 * infinity of a true 0 */
+static int off_zero(struct context *ctx, struct view x, struct tensor *t)
+{
+    TRY(RUN(ctx, unary, .y = t->view, .x = x, .kind = UNARY_EQ));
+    return times_view(ctx, t, x, BINARY_ADD);
+}
+
+/* g *= b * a^(b-1); 0 where b is 0, whatever a is */
+static int base_grad(struct context *ctx, struct tensor *g, struct view a, struct view b)
+{
+    struct tensor *t;
+    TRY(tensor_new_like(g, ctx->compute, &t));
+    int status = off_zero(ctx, b, t); /* the exponent: b - 1, and 0 where b is 0 */
+    if (!status)
+        status = RUN(ctx, unary, .y = t->view, .x = t->view, .kind = UNARY_LINEAR, .alpha = 1,
+                     .beta = -1);
+    if (!status)
+        status = RUN(ctx, binary, .z = t->view, .a = a, .b = t->view, .kind = BINARY_POW);
+    if (!status)
+        status = times_view(ctx, g, t->view, BINARY_MUL);
+    if (!status)
+        status = times_view(ctx, g, b, BINARY_MUL);
+    tensor_release(t);
+    return status;
+}
+
+/* g *= a^b * log a; 0 where a is 0 and b is not negative */
+static int exponent_grad(struct context *ctx, struct tensor *g, struct view a, struct view b)
+{
+    struct tensor *t;
+    TRY(fresh(ctx, g->view, BINARY_POW, 0, a, b, &t));
+    int status = times_view(ctx, g, t->view, BINARY_MUL);
+    if (!status)
+        status = off_zero(ctx, a, t);
+    if (!status)
+        status = RUN(ctx, unary, .y = t->view, .x = t->view, .kind = UNARY_LOG);
+    if (!status)
+        status = times_view(ctx, g, t->view, BINARY_MUL);
+    tensor_release(t);
+    return status;
+}
+
 /* g = dy * d(result)/d(operand 'which'); a and b are broadcast views */
 static int operand_grad(struct context *ctx, const struct binary_params *p, int which,
                         struct tensor *dy, struct view a, struct view b, struct tensor **g)
@@ -151,38 +193,15 @@ static int operand_grad(struct context *ctx, const struct binary_params *p, int 
     case BINARY_MIN: { /* to the operand that was taken; a tie goes to the first */
         struct tensor *mask;
         bool max = p->kind == BINARY_MAX;
-        enum binary_kind rel = which ? (max ? BINARY_LT : BINARY_GT) : (max ? BINARY_GE : BINARY_LE);
+        enum binary_kind rel =
+            which ? (max ? BINARY_LT : BINARY_GT) : (max ? BINARY_GE : BINARY_LE);
         TRY(fresh(ctx, d, rel, 0, a, b, &mask));
         status = times_view(ctx, *g, mask->view, BINARY_MUL);
         tensor_release(mask);
         return status;
     }
-    case BINARY_POW: {
-        struct tensor *t;
-        if (!which) { /* dy * b * a^(b-1) */
-            struct tensor *less;
-            TRY(tensor_new(ctx, ctx->compute, d.ndim, d.shape, &less));
-            status = RUN(ctx, unary, .y = less->view, .x = b, .kind = UNARY_LINEAR, .alpha = 1,
-                         .beta = -1);
-            if (!status)
-                status = times_view(ctx, *g, b, BINARY_MUL);
-            if (!status)
-                status = RUN(ctx, binary, .z = less->view, .a = a, .b = less->view,
-                             .kind = BINARY_POW);
-            if (!status)
-                status = times_view(ctx, *g, less->view, BINARY_MUL);
-            tensor_release(less);
-            return status;
-        }
-        TRY(fresh(ctx, d, BINARY_POW, 0, a, b, &t)); /* dy * a^b * log a */
-        status = times_view(ctx, *g, t->view, BINARY_MUL);
-        if (!status)
-            status = RUN(ctx, unary, .y = t->view, .x = a, .kind = UNARY_LOG);
-        if (!status)
-            status = times_view(ctx, *g, t->view, BINARY_MUL);
-        tensor_release(t);
-        return status;
-    }
+    case BINARY_POW:
+        return which ? exponent_grad(ctx, *g, a, b) : base_grad(ctx, *g, a, b);
     default:
         return fail(ERR_INTERNAL, "binary operation %d has no gradient", p->kind);
     }
@@ -220,8 +239,9 @@ int op_binary(struct tensor *a, struct tensor *b, enum binary_kind kind, double 
     int64_t shape[VIEW_DIMS];
     char sa[64], sb[64];
     if (!common_shape(&a->view, &b->view, &ndim, shape))
-        return fail(ERR_ARG, "shapes %s and %s do not fit; wanted equal sizes, or 1 where one "
-                             "repeats; hint: look at t:shape()",
+        return fail(ERR_ARG,
+                    "shapes %s and %s do not fit; wanted equal sizes, or 1 where one "
+                    "repeats; hint: look at t:shape()",
                     tensor_shape_text(a, sa, sizeof sa), tensor_shape_text(b, sb, sizeof sb));
     struct view va, vb;
     if (!broadcast(a->view, ndim, shape, &va) || !broadcast(b->view, ndim, shape, &vb))
@@ -233,8 +253,8 @@ int op_binary(struct tensor *a, struct tensor *b, enum binary_kind kind, double 
     TRY(fresh(ctx, like, kind, alpha, va, vb, out));
     int status = OK;
     if (kind < BINARY_GT)
-        status = node_record(ctx, &binary_class, (struct tensor *[]){a, b}, 2, &p, sizeof p, *out,
-                             &n);
+        status =
+            node_record(ctx, &binary_class, (struct tensor *[]){a, b}, 2, &p, sizeof p, *out, &n);
     if (status)
         tensor_clear(out);
     return status;
