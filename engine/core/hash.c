@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static uint64_t seed_get(void)
+uint64_t hash_seed(void)
 {
     static atomic_uint_fast64_t seed;
     uint64_t s = atomic_load_explicit(&seed, memory_order_relaxed), none = 0;
@@ -28,7 +28,7 @@ static uint64_t fold(uint64_t a, uint64_t b)
 uint64_t hash_bytes(const void *bytes, size_t length)
 {
     const unsigned char *p = bytes;
-    uint64_t seed = seed_get(), h = seed ^ length * 0x9E3779B97F4A7C15u, v;
+    uint64_t seed = hash_seed(), h = seed ^ length * 0x9E3779B97F4A7C15u, v;
     for (; length >= 8; p += 8, length -= 8) {
         memcpy(&v, p, 8);
         h = fold(h ^ v, seed ^ 0xD6E8FEB86659FD93u) + v;

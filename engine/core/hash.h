@@ -10,4 +10,13 @@
 
 uint64_t hash_bytes(const void *bytes, size_t length);
 
+/* The seed (never 0), for tables that hash numbers with hash_number. */
+uint64_t hash_seed(void);
+
+static inline uint64_t hash_number(uint64_t seed, uint64_t v)
+{
+    unsigned __int128 p = (unsigned __int128)(v ^ seed) * 0xD6E8FEB86659FD93u;
+    return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
 #endif

@@ -391,6 +391,12 @@ int json_open(struct json *j, enum json_kind kind, const char *what)
                      kind_names[kind], kind_names[j->kind]);
 }
 
+bool json_more(struct json *j)
+{
+    skip_space(j);
+    return j->p >= j->end || (*j->p != ']' && *j->p != '}'); /* at the end the next event fails */
+}
+
 int json_end(struct json *j)
 {
     return json_open(j, JSON_END, NULL);

@@ -95,6 +95,9 @@ int json_skip_value(struct json *j) MUST_CHECK;
  * found text". 'what' names the value; NULL = no name. */
 int json_open(struct json *j, enum json_kind kind, const char *what) MUST_CHECK;
 
+/* True while the array or object that the parser is in goes on: while (json_more(&j)) read one. */
+bool json_more(struct json *j);
+
 /* The text must be at its end. */
 int json_end(struct json *j) MUST_CHECK;
 

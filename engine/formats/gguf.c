@@ -6,6 +6,7 @@
 #include "engine/formats/gguf_private.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
+#include "kernels/quant.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,23 +27,11 @@ const char *gguf_type_name(enum gguf_type t)
     return (unsigned)t < GGUF_TYPES ? names[t] : "unknown";
 }
 
-/* Element types of tensors whose storage size is known, by ggml's number. */
-struct storage {
-    const char *name;
-    int block, block_bytes; /* 0 = named only for the message */
-};
-static const struct storage storages[] = {
-    [0] = {"F32", 1, 4},     [1] = {"F16", 1, 2},      [2] = {"Q4_0", 32, 18},
-    [3] = {"Q4_1", 32, 20},  [6] = {"Q5_0", 32, 22},   [7] = {"Q5_1", 32, 24},
-    [8] = {"Q8_0", 32, 34},  [9] = {"Q8_1", 0, 0},     [10] = {"Q2_K", 0, 0},
-    [11] = {"Q3_K", 0, 0},   [12] = {"Q4_K", 0, 0},    [13] = {"Q5_K", 0, 0},
-    [14] = {"Q6_K", 0, 0},   [15] = {"Q8_K", 0, 0},    [16] = {"IQ2_XXS", 0, 0},
-    [17] = {"IQ2_XS", 0, 0}, [18] = {"IQ3_XXS", 0, 0}, [19] = {"IQ1_S", 0, 0},
-    [20] = {"IQ4_NL", 0, 0}, [21] = {"IQ3_S", 0, 0},   [22] = {"IQ2_S", 0, 0},
-    [23] = {"IQ4_XS", 0, 0}, [24] = {"I8", 1, 1},      [25] = {"I16", 1, 2},
-    [26] = {"I32", 1, 4},    [27] = {"I64", 1, 8},     [28] = {"F64", 1, 8},
-    [29] = {"IQ1_M", 0, 0},  [30] = {"BF16", 1, 2},    [34] = {"TQ1_0", 0, 0},
-    [35] = {"TQ2_0", 0, 0},  [39] = {"MXFP4", 0, 0},   [40] = {"NVFP4", 0, 0}};
+/* Bytes of a plain integer type, which is no format of weights; 0 = none. */
+static int integer_bytes(int type)
+{
+    return type == 24 ? 1 : type == 25 ? 2 : type == 26 ? 4 : type == 27 ? 8 : 0;
+}
 
 struct reader {
     const char *p, *end;
@@ -191,22 +180,21 @@ static int count_elements(const struct gguf_tensor *t, const char *name, size_t 
 static int size_tensor(struct gguf_tensor *t, const char *name)
 {
     size_t n = 0;
-    const struct storage *s = NULL;
-    if (t->type >= 0 && t->type < COUNT_OF(storages))
-        s = &storages[t->type];
-    if (!s || !s->block)
+    const struct format *f = format_by_ggml(t->type);
+    int block = f ? f->block : 1, bytes = f ? f->block_bytes : integer_bytes(t->type);
+    if (!bytes)
         return fail(ERR_FORMAT,
                     "tensor '%s' is stored as %s (type %d), which is not read yet; hint: formats "
                     "read: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0",
-                    name, s && s->name ? s->name : "an unknown type", t->type);
+                    name, format_ggml_name(t->type), t->type);
     TRY(count_elements(t, name, &n));
     int64_t row = t->ndim ? t->shape[t->ndim - 1] : 1;
-    if (row % s->block)
+    if (row % block)
         return fail(ERR_FORMAT,
                     "tensor '%s': rows of %" PRId64 " are no multiple of the %d elements in a "
                     "block of %s",
-                    name, row, s->block, s->name);
-    if (!size_mul(n / (size_t)s->block, (size_t)s->block_bytes, &t->bytes))
+                    name, row, block, format_ggml_name(t->type));
+    if (!size_mul(n / (size_t)block, (size_t)bytes, &t->bytes))
         return fail(ERR_FORMAT, "tensor '%s' has more bytes than fit in memory", name);
     return OK;
 }

@@ -1,0 +1,110 @@
+/* tokenizer.h -- text to token ids and back, as the model's own tokenizer does it.
+ *
+ * Byte-level BPE out of a GGUF file, a tokenizer.json or GPT-2's vocab.json + merges.txt. Ids agree
+ * with the reference library on any valid UTF-8; bytes that are no UTF-8 are encoded as they are.
+ * A tokenizer has scratch memory and a word cache of its own: one thread at a time.
+ * Refused by name: components not built yet (SentencePiece vocabularies, Unigram, Metaspace ...). */
+#ifndef ENGINE_TEXT_TOKENIZER_H
+#define ENGINE_TEXT_TOKENIZER_H
+
+#include "kernels/base/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tokenizer;
+
+/* 'path': a GGUF file, a tokenizer.json, or a folder with tokenizer.json or vocab.json + merges.txt
+ * (tokenizer_config.json and chat_template.jinja beside them are read). Messages name the file. */
+int tokenizer_load(const char *path, struct tokenizer **out) MUST_CHECK;
+void tokenizer_free(struct tokenizer *t); /* NULL is fine */
+
+/* The parts of tokenizer_load that read memory only: for tests and fuzzing. 'config' may be NULL. */
+struct gguf;
+int tokenizer_from_gguf(const struct gguf *g, struct tokenizer **out) MUST_CHECK;
+int tokenizer_from_json(const char *json, size_t length, const char *config, size_t config_length,
+                        struct tokenizer **out) MUST_CHECK;
+int tokenizer_from_vocab(const char *vocab, size_t vocab_length, const char *merges,
+                         size_t merges_length, const char *config, size_t config_length,
+                         struct tokenizer **out) MUST_CHECK;
+
+/* Token ids; grows as needed. Start zeroed, end with id_list_free. */
+struct id_list {
+    int32_t *ids;
+    int64_t count, capacity;
+    struct token_span *spans; /* with TOKENIZER_SPANS: one per id */
+    int64_t spans_capacity;
+};
+struct token_span {
+    int64_t start, end; /* bytes of the text; both 0 for an added bos or eos */
+};
+void id_list_free(struct id_list *list);
+int id_list_add(struct id_list *list, int32_t id) MUST_CHECK;
+
+enum tokenizer_flag {
+    TOKENIZER_ADD_SPECIAL = 1,   /* bos and eos as the model wants them */
+    TOKENIZER_PARSE_SPECIAL = 2, /* "<|im_end|>" in the text becomes the token of that name */
+    TOKENIZER_SPANS = 4, /* also fill list->spans; must be the same in all calls on one list */
+};
+
+/* Appends the ids of 'length' bytes of text (< 2 GiB) to 'list', which is as before on failure. */
+int tokenizer_encode(struct tokenizer *t, const char *text, size_t length, int flags,
+                     struct id_list *list) MUST_CHECK;
+
+/* Bytes that grow as needed. Start zeroed, end with text_buffer_free. */
+struct text_buffer {
+    char *bytes; /* always followed by a NUL once anything was added */
+    int64_t length, capacity;
+};
+void text_buffer_free(struct text_buffer *b);
+int text_buffer_add(struct text_buffer *b, const char *bytes, size_t length) MUST_CHECK;
+
+/* Appends the text of 'n' ids as valid UTF-8: bytes that are none become U+FFFD. Special tokens are
+ * left out with 'skip_special'. ERR_ARG for an id that is no token. */
+int tokenizer_decode(const struct tokenizer *t, const int32_t *ids, int64_t n, bool skip_special,
+                     struct text_buffer *out) MUST_CHECK;
+
+/* Decoding one id at a time: a character whose bytes are not complete is held back. Start zeroed.
+ * Feeding all ids and finishing gives what tokenizer_decode gives. */
+struct token_stream {
+    char held[4];
+    int held_bytes;
+};
+int tokenizer_stream(const struct tokenizer *t, struct token_stream *s, int32_t id,
+                     bool skip_special, struct text_buffer *out) MUST_CHECK;
+int tokenizer_stream_finish(struct token_stream *s, struct text_buffer *out) MUST_CHECK;
+
+/* --- the vocabulary. Ids run from 0 to size - 1; a few may be unused gaps. */
+int32_t tokenizer_size(const struct tokenizer *t);      /* added tokens included */
+int32_t tokenizer_base_size(const struct tokenizer *t); /* without them: "vocab_size" */
+
+/* The token as the vocabulary spells it ("Ġthe"), NUL-terminated, borrowed; NULL for no token. */
+const char *tokenizer_token(const struct tokenizer *t, int32_t id, size_t *length);
+
+/* The bytes a token stands for (" the"), borrowed; NULL for no token. */
+const char *tokenizer_token_bytes(const struct tokenizer *t, int32_t id, size_t *length);
+bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
+int32_t tokenizer_find(const struct tokenizer *t, const char *token, size_t length); /* -1 = none */
+
+enum tokenizer_special { TOKENIZER_BOS, TOKENIZER_EOS, TOKENIZER_PAD, TOKENIZER_UNK };
+int32_t tokenizer_special_id(const struct tokenizer *t,
+                             enum tokenizer_special which); /* -1 = none */
+int tokenizer_set_special(struct tokenizer *t, enum tokenizer_special which,
+                          int32_t id) MUST_CHECK; /* -1 = none */
+
+/* Whether TOKENIZER_ADD_SPECIAL puts bos in front and eos behind. Setting true without such a
+ * token is ERR_ARG. */
+bool tokenizer_adds_bos(const struct tokenizer *t);
+bool tokenizer_adds_eos(const struct tokenizer *t);
+int tokenizer_set_add_bos(struct tokenizer *t, bool add) MUST_CHECK;
+int tokenizer_set_add_eos(struct tokenizer *t, bool add) MUST_CHECK;
+
+/* Longest input of the model in tokens; INT64_MAX = not said. */
+int64_t tokenizer_max_length(const struct tokenizer *t);
+void tokenizer_set_max_length(struct tokenizer *t, int64_t tokens);
+
+const char *tokenizer_chat_template(const struct tokenizer *t); /* NULL = none */
+const char *tokenizer_kind(const struct tokenizer *t);          /* "byte-level BPE" */
+const char *tokenizer_name(const struct tokenizer *t);          /* the path it was loaded from */
+
+#endif
