@@ -135,9 +135,9 @@ const struct column *cells_column(lua_State *L, int arg, int64_t rows, const cha
     arg = lua_absindex(L, arg);
     struct maker *m = hold_makers(L, 1);
     int64_t n = (int64_t)lua_rawlen(L, arg);
-    if (rows >= 0 && n > rows)
-        bind_error(L, "%s has %" PRId64 " values, wanted %" PRId64 ", one for each row", what, n,
-                   rows);
+    if (rows >= 0 && n != rows)
+        bind_error(L, "%s has %" PRId64 " values, wanted %" PRId64 ", one for each row%s", what, n,
+                   rows, n < rows ? "; hint: a list cannot end in nil; function(row) can" : "");
     for (int64_t i = 0; i < (rows >= 0 ? rows : n); i++) {
         lua_geti(L, arg, i + 1);
         maker_add(L, m, -1, what);

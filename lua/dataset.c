@@ -65,8 +65,9 @@ void dataset_note(lua_State *L, const struct table *t, const char *format)
     char rows[32], bytes[32];
     const char *times = bind_terminal.utf8 ? "\xC3\x97" : "x",
                *dot = bind_terminal.utf8 ? "\xC2\xB7" : "-";
-    bind_note(L, "%s rows %s %" PRId64 " columns %s %s %s %s, UTF-8", print_count(t->rows, rows),
-              times, t->width, dot, verbs_bytes_text(table_bytes(t), bytes), dot, format);
+    bind_note(L, "%s row%s %s %" PRId64 " column%s %s %s %s %s, UTF-8", print_count(t->rows, rows),
+              t->rows == 1 ? "" : "s", times, t->width, t->width == 1 ? "" : "s", dot,
+              verbs_bytes_text(table_bytes(t), bytes), dot, format);
     if (t->rows == 0)
         bind_note(L, "note: the file has a header and no rows");
 }
@@ -161,6 +162,18 @@ static void read_files(lua_State *L, const struct reader *r, const struct load *
     lua_settop(L, files - 1);
 }
 
+/* Is data_files {train = ..., test = ...}? */
+static bool by_split(lua_State *L, int files)
+{
+    if (!lua_istable(L, files) || lua_rawlen(L, files) > 0)
+        return false;
+    lua_pushnil(L);
+    if (!lua_next(L, files))
+        return false;
+    lua_pop(L, 2);
+    return true;
+}
+
 static void no_split(lua_State *L, int files, const char *name, bool fields)
 {
     char hint[100];
@@ -185,7 +198,7 @@ static void no_split(lua_State *L, int files, const char *name, bool fields)
  * absolute index. */
 static void push_split_files(lua_State *L, int files, const char *name)
 {
-    bool fields = lua_istable(L, files) && lua_rawlen(L, files) == 0;
+    bool fields = by_split(L, files);
     if (!fields && strcmp(name, "train") != 0)
         no_split(L, files, name, fields);
     if (!fields)
@@ -212,7 +225,7 @@ static int push_all_splits(lua_State *L, const struct reader *r, const struct lo
 {
     lua_newtable(L);
     int splits = lua_gettop(L);
-    if (!lua_istable(L, files) || lua_rawlen(L, files) > 0) {
+    if (!by_split(L, files)) {
         struct frame *d = dataset_new(L);
         lua_pushvalue(L, files);
         read_files(L, r, o, d);

@@ -449,7 +449,7 @@ static int verb_fillna(lua_State *L)
         if (c->nulls && fits(c, value))
             fill_column(L, made, i, value);
         else if (c->nulls)
-            bind_note(L, "note: '%.60s' is %s and keeps its %" PRId64 " nulls", t->names[i],
+            bind_note(L, "note: '%.60s' is %s and keeps its nulls (%" PRId64 ")", t->names[i],
                       column_type_name(c->type), c->nulls);
     }
     lua_settop(L, 3);

@@ -5,9 +5,13 @@
 #include "lua/open.h"
 #include "kernels/base/mem.h"
 #include "lua/bind.h"
+#include "lua/column.h"
+#include "lua/dataset.h"
+#include "lua/frame.h"
 #include "lua/lib.h"
 #include "lua/number.h"
 #include "lua/strict.h"
+#include "lua/verbs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,19 +20,21 @@
 /* --- what there is: one row each -------------------------------------------------------------- */
 
 const struct lua_class *const lua_classes[] = {
+    &frame_class,
+    &column_class,
+    &dataset_class,
     NULL,
 };
 
 extern const struct lua_method help_functions[], cli_functions[];
 
 const struct lua_method *const lua_functions[] = {
-    help_functions,
-    cli_functions,
-    NULL,
+    help_functions, cli_functions, dataset_functions, frame_functions, NULL,
 };
 
 const struct option_table *const option_tables[] = {
-    NULL,
+    &load_dataset_options,     &read_csv_options,  &to_csv_options,
+    &train_test_split_options, &to_string_options, NULL,
 };
 
 /* --- allocation ------------------------------------------------------------------------------- */

@@ -346,13 +346,17 @@ static int footer(struct box *b, const struct table *whole)
     if (!whole)
         buffer_printf(&b->scratch, "%s%s column%s", b->lines->dot, print_count(of->width, one),
                       of->width == 1 ? "" : "s");
-    if (of->rows < FOOTER_ROWS && of->rows > 1) {
+    if (shown < of->rows && of->rows < FOOTER_ROWS) { /* of what is not seen */
         say_empty(b, of);
         TRY(say_distinct(b, of));
     }
-    if (whole)
-        buffer_printf(&b->scratch, "%sdf:describe() tells more", b->lines->dot);
     int total = b->style->width < PRINT_NARROWEST ? PRINT_NARROWEST : b->style->width;
+    static const char more[] = "df:describe() tells more";
+    const char *text = b->scratch.bytes ? b->scratch.bytes : "";
+    if (whole &&
+        cell_width(text, (size_t)b->scratch.length, total, b->ascii) + 3 + (int)strlen(more) <=
+            total)
+        buffer_printf(&b->scratch, "%s%s", b->lines->dot, more);
     cell_add(b->out, b->scratch.bytes ? b->scratch.bytes : "", (size_t)b->scratch.length, total,
              b->ascii, &unused);
     buffer_text(b->out, "\n");

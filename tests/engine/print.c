@@ -181,7 +181,7 @@ static void test_look(void **state)
                         "│ 2 │ 日本     │   ∅ │\n"
                         "│ 3 │ a␊b␛[31m │ -40 │\n"
                         "└───┴──────────┴─────┘\n"
-                        "3 rows · 2 columns · 1 empty Age\n");
+                        "3 rows · 2 columns\n");
     assert_string_equal(printed(t, (struct print_style){.form = PRINT_TSV}, &b),
                         "Name\tAge\nAnna\t3\n\xE6\x97\xA5\xE6\x9C\xAC\t\na\\nb\x1B[31m\t-40\n");
     assert_non_null(strstr(printed(t, (struct print_style){.form = PRINT_MARKDOWN}, &b),
