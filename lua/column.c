@@ -521,7 +521,9 @@ static const luaL_Reg meta[] = {
 
 const struct lua_class column_class = {
     .name = "Column",
-    .doc = "One column of a DataFrame: df.Price or df[\"Product Name\"]. + - * / // % ^ and .. "
+    .signature = "df.Name",
+    .doc = "A Column is one column of a DataFrame: df.Price or df[\"Product Name\"]. + - * / // % "
+           "^ and .. "
            "work row "
            "by row with another column or a value, & | ~ on columns of true and false; comparisons "
            "are "

@@ -297,7 +297,7 @@ const struct lua_method dataset_functions[] = {
      "Dataset}. "
      "load_dataset(\"file.csv\") goes by the file's name.",
      &load_dataset_options},
-    {"concatenate_datasets", concatenate_datasets, "concatenate_datasets{a, b}",
+    {"concatenate_datasets", concatenate_datasets, "concatenate_datasets({a, b})",
      "One Dataset of the rows of several, under each other; columns are matched by name.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -417,6 +417,10 @@ void help_text(lua_State *L, const char *name)
         snprintf(owner, sizeof owner, "%.*s", (int)(last - name), name);
         c = find_class(owner);
         if (!c && push_path(L, owner)) {
+            const struct lua_class *of;
+            const struct lua_method *m = bind_method_of(L, -1, &of);
+            if (m && m->options && push_option(L, last + 1, m->options))
+                return; /* load_dataset.split */
             c = bind_class_of(L, -1);
             lua_pop(L, 1);
         }
