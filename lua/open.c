@@ -11,6 +11,7 @@
 #include "lua/lib.h"
 #include "lua/number.h"
 #include "lua/strict.h"
+#include "lua/tokenizer.h"
 #include "lua/verbs.h"
 
 #include <stdio.h>
@@ -20,10 +21,7 @@
 /* --- what there is: one row each -------------------------------------------------------------- */
 
 const struct lua_class *const lua_classes[] = {
-    &frame_class,
-    &column_class,
-    &dataset_class,
-    NULL,
+    &frame_class, &column_class, &dataset_class, &tokenizer_class, &auto_tokenizer_class, NULL,
 };
 
 extern const struct lua_method help_functions[], cli_functions[];
@@ -33,8 +31,9 @@ const struct lua_method *const lua_functions[] = {
 };
 
 const struct option_table *const option_tables[] = {
-    &load_dataset_options,     &read_csv_options,  &to_csv_options,
-    &train_test_split_options, &to_string_options, NULL,
+    &load_dataset_options,     &read_csv_options,       &to_csv_options,
+    &train_test_split_options, &to_string_options,      &tokenizer_load_table,
+    &tokenizer_call_table,     &tokenizer_decode_table, NULL,
 };
 
 /* --- allocation ------------------------------------------------------------------------------- */

@@ -427,6 +427,16 @@ int tokenizer_set_add_eos(struct tokenizer *t, bool add)
     return set_affix(&t->suffix, t->special[TOKENIZER_EOS], add, false, "eos");
 }
 
+int tokenizer_prefix_count(const struct tokenizer *t)
+{
+    return t->prefix.count;
+}
+
+int tokenizer_suffix_count(const struct tokenizer *t)
+{
+    return t->suffix.count;
+}
+
 int64_t tokenizer_max_length(const struct tokenizer *t)
 {
     return t->max_length;
@@ -440,6 +450,16 @@ void tokenizer_set_max_length(struct tokenizer *t, int64_t tokens)
 const char *tokenizer_chat_template(const struct tokenizer *t)
 {
     return t->chat_template;
+}
+
+int tokenizer_set_chat_template(struct tokenizer *t, const char *text)
+{
+    char *copy = text ? mem_text(text, strlen(text)) : NULL;
+    if (text && !copy)
+        return ERR_MEMORY;
+    mem_free(t->chat_template);
+    t->chat_template = copy;
+    return OK;
 }
 
 const char *tokenizer_kind(const struct tokenizer *t)

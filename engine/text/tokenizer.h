@@ -99,12 +99,17 @@ bool tokenizer_adds_eos(const struct tokenizer *t);
 int tokenizer_set_add_bos(struct tokenizer *t, bool add) MUST_CHECK;
 int tokenizer_set_add_eos(struct tokenizer *t, bool add) MUST_CHECK;
 
+/* How many tokens TOKENIZER_ADD_SPECIAL puts in front and behind. */
+int tokenizer_prefix_count(const struct tokenizer *t);
+int tokenizer_suffix_count(const struct tokenizer *t);
+
 /* Longest input of the model in tokens; INT64_MAX = not said. */
 int64_t tokenizer_max_length(const struct tokenizer *t);
 void tokenizer_set_max_length(struct tokenizer *t, int64_t tokens);
 
-const char *tokenizer_chat_template(const struct tokenizer *t); /* NULL = none */
-const char *tokenizer_kind(const struct tokenizer *t);          /* "byte-level BPE" */
-const char *tokenizer_name(const struct tokenizer *t);          /* the path it was loaded from */
+const char *tokenizer_chat_template(const struct tokenizer *t);                    /* NULL = none */
+int tokenizer_set_chat_template(struct tokenizer *t, const char *text) MUST_CHECK; /* NULL = none */
+const char *tokenizer_kind(const struct tokenizer *t); /* "byte-level BPE" */
+const char *tokenizer_name(const struct tokenizer *t); /* the path it was loaded from */
 
 #endif

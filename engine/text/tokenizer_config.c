@@ -239,11 +239,11 @@ int tokenizer_read_config(struct tokenizer *t, const char *json, size_t length)
 /* folder + "/" + name; owned. */
 static int join(const char *folder, size_t n, const char *name, char **out)
 {
-    *out = mem_alloc(n + strlen(name) + 2);
+    size_t bytes = n + strlen(name) + 2;
+    *out = mem_alloc(bytes);
     if (!*out)
         return ERR_MEMORY;
-    memcpy(*out, folder, n);
-    sprintf(*out + n, "%s%s", n && folder[n - 1] != '/' ? "/" : "", name);
+    snprintf(*out, bytes, "%.*s%s%s", (int)n, folder, n && folder[n - 1] != '/' ? "/" : "", name);
     return OK;
 }
 

@@ -1,0 +1,130 @@
+-- tokenizer_test.lua -- the classes AutoTokenizer and Tokenizer.
+local tap = dofile("tests/lua/tap.lua")
+local eq, ok, raises = tap.eq, tap.ok, tap.raises
+
+-- A small tokenizer: every byte is a token, and "he", "ll", "hell", "hello".
+local folder = os.tmpname()
+os.remove(folder)
+local function spell(byte)
+    local itself = byte >= 33 and byte <= 126 or byte >= 161 and byte <= 172 or byte >= 174
+    if itself then return utf8.char(byte) end
+    if byte < 33 then return utf8.char(256 + byte) end
+    return utf8.char(byte < 161 and 256 + 33 + byte - 127 or 256 + 67)
+end
+local vocab = {}
+for byte = 0, 255 do
+    vocab[#vocab + 1] = ('"%s": %d'):format(spell(byte):gsub('["\\]', "\\%0"), byte)
+end
+for i, token in ipairs { "he", "ll", "hell", "hello" } do vocab[#vocab + 1] = ('"%s": %d'):format(token, 255 + i) end
+local path = folder .. ".json"
+local file = assert(io.open(path, "w"))
+file:write(([[{"added_tokens": [{"id": 260, "content": "<s>", "special": true},
+{"id": 261, "content": "</s>", "special": true}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel"},
+"post_processor": null, "decoder": {"type": "ByteLevel"},
+"model": {"type": "BPE", "vocab": {%s}, "merges": ["h e", "l l", "he ll", "hell o"]}}]]):format(table.concat(vocab, ", ")))
+file:close()
+
+local t = AutoTokenizer.from_pretrained(path, { eos_token = "</s>", use_fast = true })
+local name = path:match("[^/]+$")
+eq(tostring(t), "Tokenizer " .. name .. " · byte-level BPE · 262 tokens · eos </s> 261 · no pad · pads right")
+eq(#t, 262)
+eq(t.vocab_size, 260)
+eq(t:encode("hello"), { 259 })
+eq(t:encode("a<s>"), { 97, 260 })
+eq(t:encode("<s>", { split_special_tokens = true }), { 60, 115, 62 })
+eq(t:decode({ 259, 261 }), "hello</s>")
+eq(t:decode({ 259, 261 }, { skip_special_tokens = true }), "hello")
+eq(t:decode(259), "hello")
+eq(t:decode({}), "")
+eq(t:decode(t:encode("naïve 😀\r\n")), "naïve 😀\r\n", "text comes back")
+eq(t:batch_decode { { 259 }, { 256, 257 } }, { "hello", "hell" })
+eq(t:tokenize("hello he"), { "hello", "Ġ", "he" })
+eq(t:convert_tokens_to_ids("hello"), 259)
+eq(t:convert_tokens_to_ids { "he", "ll" }, { 256, 257 })
+eq(t:convert_tokens_to_ids("hallo"), nil)
+eq(t:convert_ids_to_tokens(256), "he")
+eq(t:convert_ids_to_tokens { 256, 32 }, { "he", "Ġ" })
+
+-- special tokens
+eq(t.eos_token, "</s>")
+eq(t.eos_token_id, 261)
+eq(t.pad_token, nil)
+raises(function() t { "a", "b", padding = true } end, "stands among the texts")
+raises(function() t({ "hello", "a" }, { padding = true }) end, "hint: tokenizer.pad_token = tokenizer.eos_token")
+t.pad_token = t.eos_token
+eq(t.pad_token_id, 261)
+ok(tostring(t):find("pad = eos", 1, true), "pad = eos is shown")
+t.bos_token = "<s>"
+t.add_bos_token = true
+eq(t.add_bos_token, true)
+eq(t:encode("a"), { 260, 97 })
+eq(t:encode("a", { add_special_tokens = false }), { 97 })
+raises(function() t.eos_token = "<eos>" end, "the vocabulary has no token '<eos>'")
+raises(function() t.eos_token = "</t>" end, "did you mean '</s>'?")
+raises(function() t.eos_token_id = 5000 end, "there is no token 5000")
+raises(function() t.eos_token = 5 end, "eos_token_id takes a number")
+raises(function() t.vocab_size = 5 end, "read only")
+eq(t.all_special_tokens, { "<s>", "</s>" })
+
+-- calls
+eq(t("hello"), { input_ids = { 260, 259 }, attention_mask = { 1, 1 } })
+eq(t({ "hello", "abc" }, { padding = true }),
+    { input_ids = { { 260, 259, 261, 261 }, { 260, 97, 98, 99 } }, attention_mask = { { 1, 1, 0, 0 }, { 1, 1, 1, 1 } } })
+eq(t({ "hello", "a" }).input_ids, { { 260, 259 }, { 260, 97 } })
+t.padding_side = "left"
+eq(t({ "hello", "abc" }, { padding = "longest" }).input_ids, { { 261, 261, 260, 259 }, { 260, 97, 98, 99 } })
+eq(t({ "hello" }, { padding = "max_length", max_length = 4 }).attention_mask, { { 0, 0, 1, 1 } })
+t.padding_side = "right"
+raises(function() t.padding_side = "middle" end, '"left" or "right"')
+eq(t("abc", { truncation = true, max_length = 2 }).input_ids, { 260, 97 })
+eq(t("abc", { truncation = true, max_length = 2, truncation_side = "left" }).input_ids, { 260, 99 })
+t.add_eos_token = true
+eq(t:encode("abc", { truncation = true, max_length = 3 }), { 260, 97, 261 })
+t.add_eos_token = false
+raises(function() t("abc", { truncation = true }) end, "hint: give max_length")
+t.model_max_length = 2
+eq(t.model_max_length, 2)
+eq(t("abc", { truncation = true }).input_ids, { 260, 97 })
+t.model_max_length = math.huge
+eq(t.model_max_length, math.huge)
+eq(t("é a", { return_offsets_mapping = true, add_special_tokens = false }).offset_mapping,
+    { { 1, 1 }, { 2, 2 }, { 3, 3 }, { 4, 4 } })
+eq(t("a", { return_attention_mask = false, add_special_tokens = false }), { input_ids = { 97 } })
+
+-- what goes wrong says what to do
+raises(function() t("a", { paddin = true }) end, "did you mean 'padding'?")
+raises(function() t("a", { padding = "most" }) end, "padding must be true, false or")
+raises(function() t(5) end, "a tokenizer encodes texts, found 5")
+raises(function() t:decode("abc") end, "wanted a list of token ids")
+raises(function() t:decode { 1, "x" } end, "token ids are integers, found the text 'x'")
+raises(function() t:decode { -1 } end, "there is no token -1")
+raises(function() t:decode { 100000 } end, "there is no token 100000")
+raises(function() t:decode(t("a")) end, "hint: give its input_ids")
+raises(function() t.encode("a") end, "use a colon")
+raises(function() return t.eos_tokn end, "did you mean 'eos_token'?")
+raises(function() AutoTokenizer("x") end, "AutoTokenizer.from_pretrained(path")
+raises(function() AutoTokenizer.from_pretrained(path, { padding_sid = "left" }) end, "did you mean 'padding_side'?")
+raises(function() AutoTokenizer.from_pretrained(path, { padding_side = "up" }) end, "right,left")
+raises(function() AutoTokenizer.from_pretrained(folder .. ".jsan") end, "cannot open")
+raises(function() AutoTokenizer.from_pretrained {} end, "wants a path")
+local left = AutoTokenizer.from_pretrained(path, { padding_side = "left", model_max_length = 7, bos_token = "<s>", add_bos_token = true })
+eq(left.padding_side, "left")
+eq(left.model_max_length, 7)
+eq(left:encode("a"), { 260, 97 })
+do
+    local closing <close> = left
+end
+raises(function() left:encode("a") end, "was closed")
+eq(tostring(left), "Tokenizer (closed)")
+
+local model = os.getenv("LORASH_DEMO_MODEL")
+if model then
+    local smol = AutoTokenizer.from_pretrained(model)
+    eq(smol:encode("Hello world 12"), { 19556, 905, 216, 33, 34 })
+    ok(tostring(smol):find("49,152 tokens · eos <|im_end|> 2 · pad = eos · pads right", 1, true), tostring(smol))
+    eq(smol.model_max_length, 8192)
+else
+    tap.skip("the demo model's tokenizer", "LORASH_DEMO_MODEL is not set")
+end
+os.remove(path)
+tap.done()
