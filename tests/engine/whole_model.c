@@ -10,9 +10,9 @@
 #include <math.h>
 #include <string.h>
 
-static const struct tiny_options tied = {.tied = true, .window = 4};
+static const struct tiny_options tied = {.tied = true, .window = 3};
 static const struct tiny_options untied = {.tied = false};
-static const struct tiny_rows three = {3, {7, 3, 6}, 40, true};
+static const struct tiny_rows three = {3, {5, 3, 4}, 40, true};
 
 /* How a model is trained. */
 struct setup {
