@@ -14,8 +14,8 @@
 #include "kernels/base/size.h"
 #include "kernels/cpu/gemm_tile.h"
 
-#define K_BLOCK 384     /* steps of a block: a packed panel stays in the first cache */
-#define ROW_BLOCK 120   /* rows of x that stay in the second cache for all panels of a strip */
+#define K_BLOCK 576     /* steps of a block: a packed panel stays in the first cache */
+#define ROW_BLOCK 96    /* rows of x that stay in the second cache for all panels of a strip */
 #define SPLIT_STRIPS 16 /* fewer strips than this: all are cut by rows */
 #define SPLIT_LAST 4    /* else only the last few */
 #define SPLIT_ROWS 48   /* a part has no fewer rows */
@@ -28,8 +28,18 @@ struct job {
     const struct product *p;
     int64_t step, blocks;         /* of k */
     int64_t whole, parts, strips; /* items: strips that are whole, then strips of 'parts' each */
-    char *scratch;                /* of worker 0 */
+    int threads;
+    char *scratch; /* of worker 0 */
     unpack_fn *unpack;
+};
+
+/* A piece of stored w that will be packed next, as runs of lines: it is fetched by and by while the
+ * tiles of this one run. */
+struct ahead {
+    const uint8_t *start;                    /* of the first run */
+    int64_t run_stride, runs, stride, lines; /* of a run: bytes between lines, how many */
+    int64_t at;                              /* line of this run to fetch next */
+    int64_t tile_lines;                      /* lines to fetch with each tile */
 };
 
 /* What a worker needs; the buffers of two workers share no cache line. */
@@ -48,18 +58,75 @@ static int64_t step_of(int64_t k)
     return ((k + blocks_of(k) - 1) / blocks_of(k) + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-/* Rows m0..m1 of x times one panel. Stripes of nearly equal height: a low one wastes time. */
-static void run_panel(struct tile t, int width, int64_t m0, int64_t m1, const struct product *p)
+/* The piece of w that block 'block' of the strip at 'col' packs. */
+static struct pack piece(const struct job *j, int64_t col, int64_t block)
 {
-    int vectors = width / VF_LANES, most = vectors == 1 ? TILE_ROWS_NARROW : TILE_ROWS;
-    int64_t rows = m1 - m0, stripes = (rows + most - 1) / most;
+    const struct product *p = j->p;
+    return (struct pack){.w = &p->w,
+                         .unpack = j->unpack,
+                         .trans_w = p->trans_w,
+                         .col = col,
+                         .k = block * j->step,
+                         .cols = (int)i64_min(STRIP, p->n - col),
+                         .steps = i64_max(0, i64_min(j->step, p->k - block * j->step))};
+}
+
+static struct ahead ahead_of(const struct pack *p, int64_t tiles_to_come)
+{
+    const struct format *f = p->w->format;
+    int64_t rows = p->trans_w ? p->cols : p->steps, cols = p->trans_w ? p->steps : p->cols;
+    int64_t row_stride = p->w->row_stride / f->block * f->block_bytes;
+    int64_t row_lines = (cols / f->block * f->block_bytes + 63) / 64;
+    struct ahead a = {.start = p->trans_w ? weight_at(p->w, p->col, p->k)
+                                          : weight_at(p->w, p->k, p->col)};
+    /* runs along the longer side */
+    bool along = row_lines > rows;
+    a.stride = along ? 64 : row_stride;
+    a.run_stride = along ? row_stride : 64;
+    a.lines = along ? row_lines : rows;
+    a.runs = along ? rows : row_lines;
+    a.tile_lines = (a.lines * a.runs + tiles_to_come - 1) / tiles_to_come;
+    return a;
+}
+
+/* Gives the tile its share of what is to be fetched. */
+static void fetch_ahead(struct tile *t, struct ahead *a)
+{
+    t->fetch = (const uint8_t *)t->x;
+    t->fetch_stride = 0;
+    t->fetch_steps = 64;
+    if (a->runs <= 0)
+        return;
+    t->fetch = a->start + a->at * a->stride;
+    t->fetch_stride = a->stride;
+    t->fetch_steps = i64_max(8, t->k / a->tile_lines);
+    a->at += (t->k + t->fetch_steps - 1) / t->fetch_steps;
+    if (a->at >= a->lines) {
+        a->at = 0;
+        a->start += a->run_stride;
+        a->runs--;
+    }
+}
+
+static int64_t stripes_of(int64_t rows, int width)
+{
+    int64_t most = width == VF_LANES ? TILE_ROWS_NARROW : TILE_ROWS;
+    return (rows + most - 1) / most;
+}
+
+/* Rows m0..m1 of x times one panel. Stripes of nearly equal height: a low one wastes time. */
+static void run_panel(struct tile t, int width, int64_t m0, int64_t m1, const struct product *p,
+                      struct ahead *ahead)
+{
+    int64_t rows = m1 - m0, stripes = stripes_of(rows, width);
     const float *x = t.x;
     float *c = t.c;
     for (int64_t s = 0; s < stripes; s++) {
         int64_t from = rows * s / stripes, to = rows * (s + 1) / stripes;
         t.x = x + (m0 + from) * p->xr;
         t.c = c + (m0 + from) * p->dst_stride;
-        tiles[vectors - 1][to - from - 1](&t);
+        fetch_ahead(&t, ahead);
+        tiles[width / VF_LANES - 1][to - from - 1](&t);
     }
 }
 
@@ -70,45 +137,53 @@ static bool direct(const struct product *p, int cols, int64_t rows)
            (p->w.row_stride <= STRIP || rows <= 2 * TILE_ROWS);
 }
 
-/* Rows m0..m1 of one block of k of a strip. */
-static void run_block(const struct job *j, struct buffers *b, int64_t col, int64_t block,
-                      int64_t m0, int64_t m1)
+/* Rows m0..m1 of the piece of w in 'pack'; 'next' will follow. */
+static void run_block(const struct job *j, struct buffers *b, const struct pack *pack, int64_t m0,
+                      int64_t m1, const struct pack *next)
 {
     const struct product *p = j->p;
-    int64_t k = block * j->step;
-    int cols = (int)i64_min(STRIP, p->n - col);
-    struct pack pack = {.w = &p->w,
-                        .unpack = j->unpack,
-                        .trans_w = p->trans_w,
-                        .col = col,
-                        .k = k,
-                        .cols = cols,
-                        .steps = i64_max(0, i64_min(j->step, p->k - k))};
-    bool packed = !direct(p, cols, m1 - m0);
+    int cols = pack->cols;
+    bool packed = !direct(p, cols, m1 - m0), last = pack->k + j->step >= p->k;
+    struct ahead ahead = {0};
+    if (next)
+        ahead =
+            ahead_of(next, stripes_of(m1 - m0, TILE_COLS) * ((cols + TILE_COLS - 1) / TILE_COLS));
     if (packed)
-        CPU(pack_strip)(&pack, b->panels);
+        CPU(pack_strip)(pack, b->panels);
     for (int64_t from = m0; from < m1; from += ROW_BLOCK) {
         for (int at = 0; at < cols; at += TILE_COLS) {
             int width = panel_width(at, cols);
-            struct tile t = {.k = pack.steps,
-                             .x = p->x + k * p->xk,
+            struct tile t = {.k = pack->steps,
+                             .x = p->x + pack->k * p->xk,
                              .xr = p->xr,
                              .xk = p->xk,
-                             .w = b->panels + at * pack.steps,
+                             .w = b->panels + at * pack->steps,
                              .wk = width,
-                             .c = p->dst + col + at,
+                             .c = p->dst + pack->col + at,
                              .cr = p->dst_stride,
                              .cols = (int)i64_min(width, cols - at),
                              .alpha = p->alpha,
-                             .beta = block == 0 ? p->beta : 1,
-                             .bias = p->bias.data && block == j->blocks - 1 ? b->bias + at : NULL};
+                             .beta = pack->k == 0 ? p->beta : 1,
+                             .bias = p->bias.data && last ? b->bias + at : NULL};
             if (!packed) {
-                t.w = (const float *)weight_at(&p->w, k, col + at);
+                t.w = (const float *)weight_at(&p->w, pack->k, pack->col + at);
                 t.wk = p->w.row_stride;
             }
-            run_panel(t, width, from, i64_min(from + ROW_BLOCK, m1), p);
+            run_panel(t, width, from, i64_min(from + ROW_BLOCK, m1), p, &ahead);
         }
     }
+}
+
+/* What item i is: a strip, or one of the parts into which its rows are cut. */
+static int64_t strip_of(const struct job *j, int64_t i, int64_t *part, int64_t *parts)
+{
+    *part = 0;
+    *parts = 1;
+    if (i < j->whole)
+        return i;
+    *part = (i - j->whole) % j->parts;
+    *parts = j->parts;
+    return j->whole + (i - j->whole) / j->parts;
 }
 
 static void run_item(void *ctx, int64_t i, int worker)
@@ -116,18 +191,21 @@ static void run_item(void *ctx, int64_t i, int worker)
     const struct job *j = ctx;
     const struct product *p = j->p;
     struct buffers *b = (struct buffers *)j->scratch + worker;
-    int64_t strip = i, part = 0, parts = 1;
-    if (i >= j->whole) {
-        strip = j->whole + (i - j->whole) / j->parts;
-        part = (i - j->whole) % j->parts;
-        parts = j->parts;
-    }
-    int64_t col = strip * STRIP;
+    int64_t part, parts, other, strip = strip_of(j, i, &part, &parts), col = strip * STRIP;
+    /* most likely the worker's next item */
+    int64_t next_strip = strip_of(j, i + j->threads, &other, &other);
     const float *bias = p->bias.data;
     for (int64_t c = 0; bias && c < STRIP && col + c < p->n; c++)
         b->bias[c] = bias[(col + c) * p->bias.stride[0]];
-    for (int64_t block = 0; block < j->blocks; block++)
-        run_block(j, b, col, block, p->m * part / parts, p->m * (part + 1) / parts);
+    struct pack now = piece(j, col, 0);
+    for (int64_t block = 0; block < j->blocks; block++) {
+        bool more = block + 1 < j->blocks || next_strip < j->strips, end = block + 1 == j->blocks;
+        struct pack next = now;
+        if (more)
+            next = piece(j, end ? next_strip * STRIP : col, end ? 0 : block + 1);
+        run_block(j, b, &now, p->m * part / parts, p->m * (part + 1) / parts, more ? &next : NULL);
+        now = next;
+    }
 }
 
 static void run_packed(struct device *d, const struct product *p, void *scratch)
@@ -136,6 +214,7 @@ static void run_packed(struct device *d, const struct product *p, void *scratch)
                     .step = step_of(p->k),
                     .blocks = blocks_of(p->k),
                     .strips = (p->n + STRIP - 1) / STRIP,
+                    .threads = pool_threads(d->pool),
                     .scratch = scratch,
                     .unpack = CPU(unpack_of)(p->w.format)};
     int64_t split = j.strips < SPLIT_STRIPS ? j.strips : SPLIT_LAST;

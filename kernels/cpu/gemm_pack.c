@@ -59,11 +59,12 @@ void CPU(transpose)(int64_t rows, int64_t cols, const float *src, int64_t ss, fl
 static void pack_rows(const struct pack *p, float *panels)
 {
     bool plain = p->w->format->dtype == DT_F32;
-    _Alignas(64) float piece[TILE_COLS * BLOCK];
+    enum { CHUNK = 4 * BLOCK };
+    _Alignas(64) float piece[TILE_COLS * CHUNK];
     for (int at = 0; at < p->cols; at += TILE_COLS, panels += TILE_COLS * p->steps) {
         int width = panel_width(at, p->cols), cols = p->cols - at < width ? p->cols - at : width;
-        for (int64_t i = 0; i < p->steps; i += BLOCK) {
-            int64_t n = p->steps - i < BLOCK ? p->steps - i : BLOCK;
+        for (int64_t i = 0; i < p->steps; i += CHUNK) {
+            int64_t n = p->steps - i < CHUNK ? p->steps - i : CHUNK;
             float *out = panels + i * width;
             if (cols < width)
                 memset(out, 0, (size_t)(n * width) * sizeof(float));
@@ -74,25 +75,63 @@ static void pack_rows(const struct pack *p, float *panels)
                 continue;
             }
             for (int c = 0; c < cols; c++)
-                p->unpack(weight_at(p->w, p->col + at + c, p->k + i), piece + c * BLOCK, n);
-            CPU(transpose)(cols, n, piece, BLOCK, out, width);
+                p->unpack(weight_at(p->w, p->col + at + c, p->k + i), piece + c * CHUNK, n);
+            CPU(transpose)(cols, n, piece, CHUNK, out, width);
         }
     }
 }
 
-/* w [K,N]: steps are rows of w, a strip is a piece of each. */
-static void pack_cols(const struct pack *p, float *panels)
+/* w [K,N]: steps are rows of w, a strip is a piece of each: any columns, any format. */
+static void pack_cols_part(const struct pack *p, float *panels)
 {
-    _Alignas(64) float row[STRIP] = {0};
     for (int64_t i = 0; i < p->steps; i++) {
+        float row[STRIP] = {0}, *out = panels;
         p->unpack(weight_at(p->w, p->k + i, p->col), row, p->cols);
-        float *out = panels;
         for (int at = 0; at < p->cols; at += TILE_COLS, out += TILE_COLS * p->steps) {
             int width = panel_width(at, p->cols);
-            for (int j = 0; j < width; j += VF_LANES)
-                vf_store(out + i * width + j, vf_load(row + at + j));
+            for (int j = 0; j < width; j++)
+                out[i * width + j] = row[at + j];
         }
     }
+}
+
+/* The same for a whole strip: one block of the format a row, kept in registers. */
+typedef void pack_fn(const uint8_t *row, int64_t stride, int64_t steps, float *panels);
+
+#define PACK(name, bytes)                                                                          \
+    static void pack_cols_##name(const uint8_t *row, int64_t stride, int64_t steps, float *panels) \
+    {                                                                                              \
+        for (int64_t i = 0; i < steps; i++, row += stride, panels += TILE_COLS) {                  \
+            vf v[BLOCK_VECTORS];                                                                   \
+            block_##name(row, v);                                                                  \
+            float *out = panels;                                                                   \
+            for (int j = 0; j < BLOCK_VECTORS; j += 2, out += TILE_COLS * steps) {                 \
+                vf_store(out, v[j]);                                                               \
+                vf_store(out + VF_LANES, v[j + 1]);                                                \
+            }                                                                                      \
+        }                                                                                          \
+    }
+BLOCK_FORMATS(PACK)
+
+static pack_fn *pack_of(const struct format *f)
+{
+#define PACK_CHOOSE(format_name, bytes) \
+    if (!strcmp(f->name, #format_name)) \
+        return pack_cols_##format_name;
+    BLOCK_FORMATS(PACK_CHOOSE)
+    (void)f;
+    return NULL;
+}
+
+static void pack_cols(const struct pack *p, float *panels)
+{
+    const struct format *f = p->w->format;
+    pack_fn *whole = p->cols == STRIP ? pack_of(f) : NULL;
+    if (whole)
+        whole(weight_at(p->w, p->k, p->col), p->w->row_stride / f->block * f->block_bytes, p->steps,
+              panels);
+    else
+        pack_cols_part(p, panels);
 }
 
 void CPU(pack_strip)(const struct pack *p, float *panels)

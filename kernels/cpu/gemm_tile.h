@@ -20,16 +20,19 @@ struct tile {
     int cols;          /* columns to store; the vectors may reach beyond */
     float alpha, beta; /* c = alpha * sum + beta * c; c is not read when beta is 0 */
     const float *bias; /* added when not NULL, one full tile of columns */
+    /* Memory that will be wanted after this tile: a line is fetched every so many steps. A burst of
+     * prefetches would hold up the tile's own loads. */
+    const uint8_t *fetch;
+    int64_t fetch_stride, fetch_steps;
 };
 
 #define TILE_INLINE static inline __attribute__((always_inline))
 
 /* The sums live in registers only if every loop over them is unrolled, at any -O level. */
 #if defined(__clang__)
-#define UNROLL(n) _Pragma("clang loop unroll(full)")
+#define EACH(i, n) _Pragma("clang loop unroll(full)") for (int i = 0; i < (n); i++)
 #else
-#define UNROLL(n) UNROLL_(GCC unroll n)
-#define UNROLL_(text) _Pragma(#text)
+#define EACH(i, n) _Pragma("GCC unroll 24") for (int i = 0; i < (n); i++)
 #endif
 
 /* The general way to store: any number of columns, bias. 'sum' is rows x vectors. */
@@ -50,27 +53,43 @@ static __attribute__((noinline)) void tile_store_edge(const struct tile *t, int 
 TILE_INLINE void tile_store(const struct tile *t, const int rows, const int vectors, vf sum[12][2])
 {
     const vf alpha = vf_set(t->alpha), beta = vf_set(t->beta);
-    float *c = t->c;
     if (t->cols < vectors * VF_LANES || t->bias) {
         float spill[12 * TILE_COLS];
-        UNROLL(12)
-        for (int r = 0; r < rows; r++)
-            UNROLL(2)
-        for (int v = 0; v < vectors; v++)
-            vf_store(spill + (r * vectors + v) * VF_LANES, sum[r][v]);
+        EACH(i, rows * vectors)
+        {
+            vf_store(spill + i * VF_LANES, sum[i / vectors][i % vectors]);
+        }
         tile_store_edge(t, rows, vectors, spill);
     } else if (t->beta == 0) {
-        UNROLL(12)
-        for (int r = 0; r < rows; r++, c += t->cr)
-            UNROLL(2)
-        for (int v = 0; v < vectors; v++)
-            vf_store(c + v * VF_LANES, sum[r][v] * alpha);
+        EACH(i, rows * vectors)
+        {
+            float *c = t->c + i / vectors * t->cr + i % vectors * VF_LANES;
+            vf_store(c, sum[i / vectors][i % vectors] * alpha);
+        }
     } else {
-        UNROLL(12)
-        for (int r = 0; r < rows; r++, c += t->cr)
-            UNROLL(2)
-        for (int v = 0; v < vectors; v++)
-            vf_store(c + v * VF_LANES, sum[r][v] * alpha + beta * vf_load(c + v * VF_LANES));
+        EACH(i, rows * vectors)
+        {
+            float *c = t->c + i / vectors * t->cr + i % vectors * VF_LANES;
+            vf_store(c, sum[i / vectors][i % vectors] * alpha + beta * vf_load(c));
+        }
+    }
+}
+
+TILE_INLINE void tile_step(const int rows, const int vectors, const float *x, int64_t xr,
+                           const float *w, vf sum[12][2])
+{
+    vf b[2];
+    EACH(v, vectors)
+    {
+        b[v] = vf_load(w + v * VF_LANES);
+    }
+    EACH(r, rows)
+    {
+        vf a = vf_set(x[r * xr]);
+        EACH(v, vectors)
+        {
+            sum[r][v] = vf_fma(a, b[v], sum[r][v]);
+        }
     }
 }
 
@@ -78,39 +97,33 @@ TILE_INLINE void tile_sum(const struct tile *t, const int rows, const int vector
 {
     vf sum[12][2];
     const float *w = t->w, *x = t->x;
+    const uint8_t *fetch = t->fetch;
     int64_t xr = t->xr, xk = t->xk, wk = t->wk;
-    UNROLL(12)
-    for (int r = 0; r < rows; r++)
-        UNROLL(2)
-    for (int v = 0; v < vectors; v++)
-        sum[r][v] = (vf){0};
-    for (int64_t i = t->k; i > 0; i--, w += wk, x += xk) {
-        vf b[2];
-        UNROLL(2)
-        for (int v = 0; v < vectors; v++)
-            b[v] = vf_load(w + v * VF_LANES);
-        UNROLL(12)
-        for (int r = 0; r < rows; r++) {
-            vf a = vf_set(x[r * xr]);
-            UNROLL(2)
-            for (int v = 0; v < vectors; v++)
-                sum[r][v] = vf_fma(a, b[v], sum[r][v]);
-        }
+    EACH(i, rows * vectors)
+    {
+        sum[i / vectors][i % vectors] = (vf){0};
+    }
+    for (int64_t k = t->k; k > 0; k -= t->fetch_steps, fetch += t->fetch_stride) {
+        __builtin_prefetch(fetch, 0, 2);
+        int64_t steps = k < t->fetch_steps ? k : t->fetch_steps;
+        for (int64_t i = 0; i < steps; i++, w += wk, x += xk)
+            tile_step(rows, vectors, x, xr, w, sum);
     }
     tile_store(t, rows, vectors, sum);
 }
 
 typedef void tile_fn(const struct tile *t);
 
-#define TILE(rows, vectors)                                   \
-    static void tile_##rows##x##vectors(const struct tile *t) \
-    {                                                         \
-        tile_sum(t, rows, vectors);                           \
+/* clang-format off */
+#define TILE(rows, vectors)                                                                        \
+    static void tile_##rows##x##vectors(const struct tile *t)                                      \
+    {                                                                                              \
+        tile_sum(t, rows, vectors);                                                                \
     }
-#define TILES(X)                                                                            \
-    X(1, 1)                                                                                 \
-    X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) \
-        X(5, 2) X(6, 2) TILES_WIDE(X)
+#define TILES(X)                                                                                   \
+    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1)                                \
+    X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) TILES_WIDE(X)
+/* clang-format on */
 #if TILE_ROWS == 12
 #define TILES_WIDE(X) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2)
 #else

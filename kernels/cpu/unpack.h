@@ -25,6 +25,18 @@ static inline const uint8_t *weight_at(const struct wview *w, int64_t row, int64
 
 #if defined(CPU_AVX512) || defined(CPU_AVX2)
 
+/* The eight-lane quarters of a block as vectors. Not by memcpy of the array: that goes through the
+ * stack in pieces that the loads after it must wait for. */
+static inline void block_quarters(const __m256 f[4], vf out[BLOCK_VECTORS])
+{
+#if VF_LANES == 8
+    for (int i = 0; i < 4; i++)
+        out[i] = (vf)f[i];
+#else
+    memcpy(out, f, 4 * sizeof *f);
+#endif
+}
+
 /* 32 signed bytes, elements 0..15 in 'low', as floats. */
 static inline void block_floats(__m128i low, __m128i high, vf out[BLOCK_VECTORS])
 {
@@ -36,7 +48,7 @@ static inline void block_floats(__m128i low, __m128i high, vf out[BLOCK_VECTORS]
     __m256 f[4];
     for (int i = 0; i < 4; i++)
         f[i] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(part[i]));
-    memcpy(out, f, sizeof f);
+    block_quarters(f, out);
 #endif
 }
 
@@ -127,25 +139,38 @@ static inline void block_q8_0(const uint8_t *b, vf out[BLOCK_VECTORS])
 
 static inline void block_f32(const uint8_t *b, vf out[BLOCK_VECTORS])
 {
-    memcpy(out, b, BLOCK * sizeof(float));
+    for (int i = 0; i < BLOCK_VECTORS; i++)
+        out[i] = vf_load((const float *)b + i * VF_LANES);
 }
 
 static inline void block_f16(const uint8_t *b, vf out[BLOCK_VECTORS])
 {
+#if defined(CPU_AVX512)
+    out[0] = (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)b));
+    out[1] = (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)b + 1));
+#else
     __m256 f[4];
     for (int i = 0; i < 4; i++)
         f[i] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)b + i));
-    memcpy(out, f, sizeof f);
+    block_quarters(f, out);
+#endif
 }
 
 static inline void block_bf16(const uint8_t *b, vf out[BLOCK_VECTORS])
 {
-    __m256i u[4];
+#if defined(CPU_AVX512)
+    for (int i = 0; i < 2; i++) {
+        __m256i h = _mm256_loadu_si256((const __m256i *)b + i);
+        out[i] = (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
+    }
+#else
+    __m256 f[4];
     for (int i = 0; i < 4; i++) {
         __m128i h = _mm_loadu_si128((const __m128i *)b + i);
-        u[i] = _mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16);
+        f[i] = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
     }
-    memcpy(out, u, sizeof u);
+    block_quarters(f, out);
+#endif
 }
 
 /* Formats that have a block function: name, bytes of 32 elements. */
