@@ -46,7 +46,7 @@ test_c := $(wildcard tests/kernels/*.c tests/engine/*.c)
 test_bin := $(patsubst %.c,$(BUILD)/%,$(filter-out %_util.c,$(test_c)))
 fuzz_bin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all test check demo fuzz format clean setup tests
+.PHONY: all test check demo bench-gemm fuzz format clean setup tests
 .SECONDARY:
 all: $(BUILD)/lorash
 
@@ -88,6 +88,12 @@ tests: $(test_bin) $(BUILD)/lorash
 test: setup
 	@+$(MAKE) --no-print-directory tests
 	@BUILD=$(BUILD) tests/run
+
+# --- speed of the matrix product (scripts/bench/gemm.c says how to read it)
+bench-gemm: $(BUILD)/scripts/bench/gemm
+$(BUILD)/scripts/bench/gemm: $(BUILD)/scripts/bench/gemm.o $(core_o)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ldflags) -o $@ $^ $(libs)
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(core_c)
 	$(call say,FUZZ,$@)
