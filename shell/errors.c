@@ -591,7 +591,7 @@ int errors_print(lua_State *L)
     }
     lua_pop(L, 1);
     print(terminal_style(STYLE_RED, true));
-    print(report.code == 130 ? "" : "error: ");
+    print(report.code == 130 ? terminal_is_interactive() ? "\n" : "" : "error: "); /* after ^C */
     print(report.message);
     print(terminal_style(STYLE_PLAIN, true));
     print("\n");
