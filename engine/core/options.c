@@ -51,9 +51,10 @@ const char *options_type_name(enum option_type t)
 
 static int wrong_type(const struct option_table *t, const struct option *o, const char *found)
 {
-    return fail(ERR_ARG, "%s: %s wants %s %s, found %s; hint: %s", t->name, o->name,
-                strchr("aeio", options_type_name(o->type)[0]) ? "an" : "a",
-                options_type_name(o->type), found, o->doc);
+    const char *type = options_type_name(o->type);
+    const char *article = o->type == OPTION_BOOL ? "" : strchr("aeio", type[0]) ? "an " : "a ";
+    return fail(ERR_ARG, "%s: %s wants %s%s, found %s; hint: %s", t->name, o->name, article, type,
+                found, o->doc);
 }
 
 static void list_free(struct text_list *list)
