@@ -1,5 +1,6 @@
 /* check.c -- the claims that argument checks are made of. */
 #include "kernels/check.h"
+#include "kernels/base/size.h"
 #include "kernels/quant.h"
 
 #include <inttypes.h>
@@ -41,17 +42,19 @@ static const char *shape_text(struct view v, char room[112])
 /* Do the elements span an address range that arithmetic can hold? */
 static bool addressable(struct view v)
 {
-    int64_t count = 1, span = 0, reach;
+    const int64_t most = INT64_MAX / 16; /* times the bytes of an element, with room to spare */
+    int64_t count = 1, span = 0, back, reach;
     for (int i = 0; i < v.ndim; i++) {
-        if (v.shape[i] < 0 || __builtin_mul_overflow(count, v.shape[i], &count))
+        if (v.shape[i] < 0)
             return false;
-        int64_t steps = v.shape[i] > 0 ? v.shape[i] - 1 : 0;
-        int64_t stride = v.stride[i] < 0 ? -v.stride[i] : v.stride[i];
-        if (stride < 0 || __builtin_mul_overflow(steps, stride, &reach) ||
+        int64_t steps = i64_max(v.shape[i] - 1, 0);
+        if (__builtin_mul_overflow(count, v.shape[i], &count) ||
+            __builtin_sub_overflow(0, v.stride[i], &back) ||
+            __builtin_mul_overflow(steps, i64_max(v.stride[i], back), &reach) ||
             __builtin_add_overflow(span, reach, &span))
             return false;
     }
-    return !__builtin_mul_overflow(span + 1, 8, &span) && !__builtin_mul_overflow(count, 8, &count);
+    return count < most && span < most;
 }
 
 void check_view(struct check *c, const char *name, struct view v, int ndim)

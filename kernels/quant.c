@@ -59,12 +59,14 @@ uint16_t f32_to_bf16(float f)
 
 static void f32_decode(const void *src, float *dst, int64_t n)
 {
-    memcpy(dst, src, (size_t)n * 4);
+    if (n) /* of nothing there may be no address */
+        memcpy(dst, src, (size_t)n * 4);
 }
 
 static void f32_encode(const float *src, void *dst, int64_t n)
 {
-    memcpy(dst, src, (size_t)n * 4);
+    if (n) /* of nothing there may be no address */
+        memcpy(dst, src, (size_t)n * 4);
 }
 
 static void f64_decode(const void *src, float *dst, int64_t n)
