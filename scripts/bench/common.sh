@@ -9,7 +9,7 @@
 #   LORASH_BENCH_ROUNDS   runs of every command; default 3
 #   LORASH_BENCH_NOISY=1  run on a busy machine too (figures are marked)
 #   LORASH                the program; default build/lorash
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2154 # names set and used by the script that reads this
 
 cd "$root" || exit 1
 bench=scripts/bench

@@ -1,4 +1,4 @@
-"""Greedy decoding with llama.cpp through its C interface: 128 tokens after the prompt; run by decode.
+"""Greedy decoding with llama.cpp through its C interface; run by decode.
 
     decode_peer.py MODEL.gguf PROMPT TOKENS
 

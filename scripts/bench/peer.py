@@ -71,7 +71,7 @@ def load_model(path, dtype="float32", attention="sdpa"):
     return model.to(getattr(torch, dtype))
 
 
-# --- lorash's counter-based start values -----------------------------------------------------------
+# --- lorash's counter-based start values ---
 
 def rng_key(seed, stream):
     mask = 2**64 - 1
@@ -134,7 +134,7 @@ def add_lora(model, r=8, alpha=16, seed=42, dtype="float32"):
     return model
 
 
-# --- rows ---------------------------------------------------------------------------------------
+# --- rows ---
 
 def read_texts(path):
     """Column 'text' of a CSV."""

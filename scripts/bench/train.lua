@@ -2,8 +2,8 @@
 --
 --   lorash train.lua MODEL.gguf ROWS.csv DTYPE BATCH MAX_LENGTH WARMUP STEPS
 --
--- Two trainers on the same model, the first for warming up: the second starts at the first row again
--- with fresh moments, as train_peer.py does too. Only the second is timed.
+-- Two trainers on the same model, the first for warming up: the second starts at the first row
+-- again with fresh moments, as train_peer.py does too. Only the second is timed.
 local path, csv, dtype, batch, max_length, warmup, steps = table.unpack(arg)
 batch, max_length = math.tointeger(batch), math.tointeger(max_length)
 warmup, steps = math.tointeger(warmup), math.tointeger(steps)

@@ -43,7 +43,7 @@ def main():
     p.add_argument("csv")
     p.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     p.add_argument("--lora-dtype", default="float32", choices=["float32", "bfloat16"])
-    p.add_argument("--autocast", action="store_true", help="bf16 by torch.autocast over f32 weights")
+    p.add_argument("--autocast", action="store_true", help="bf16 by torch.autocast over f32")
     p.add_argument("--attention", default="sdpa")
     p.add_argument("--layout", default="padded", choices=["padded", "flat"])
     p.add_argument("--batch", type=int, default=8)

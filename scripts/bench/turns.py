@@ -267,7 +267,8 @@ def main():
         print(f"  {name:<24} $ {command}")
     variants = [(n, c, None) for n, c in commands.items()]
     if a.busy:
-        variants = [v for n, c in commands.items() for v in ((n, c, None), (n + " busy", c, a.busy))]
+        variants = [(n + suffix, c, cpu) for n, c in commands.items()
+                    for suffix, cpu in (("", None), (" busy", a.busy))]
     runs = {name: [] for name, _, _ in variants}
     for number in range(1, a.rounds + 1):
         for name, command, busy in variants:
