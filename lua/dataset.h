@@ -6,8 +6,11 @@
 #include "lua/bind.h"
 
 extern const struct lua_class dataset_class;
-extern const struct lua_method dataset_functions[]; /* load_dataset, concatenate_datasets */
+extern const struct lua_method dataset_functions[]; /* load_dataset.c */
 extern const struct option_table load_dataset_options, train_test_split_options;
+
+/* Pushes an empty Dataset whose table the caller sets. */
+struct frame *dataset_new(lua_State *L);
 
 /* The rows of the Dataset or DataFrame at 'arg', or an error. Borrowed: the caller keeps the Lua
  * value alive, or holds the table (table_hold). */
