@@ -503,7 +503,14 @@ static const struct lua_method methods[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static int get_str(lua_State *L)
+{
+    return bind_error(L, "a Column has no str; hint: the text functions are its own: :str_len(), "
+                         ":contains(\"x\"), :strip(), :lower(), :upper()");
+}
+
 static const struct lua_property properties[] = {
+    {"str", get_str, NULL, "Not there: says what to type instead."},
     {"name", get_name, NULL, "The column's name."},
     {"dtype", get_dtype, NULL, "\"str\", \"int\", \"float\" or \"bool\"."},
     {NULL, NULL, NULL, NULL},

@@ -68,6 +68,13 @@ void dataset_note(lua_State *L, const struct table *t, const char *format)
               verbs_bytes_text(table_bytes(t), bytes), dot, format);
     if (t->rows == 0)
         bind_note(L, "note: the file has a header and no rows");
+    const char *other = t->width == 1 ? strpbrk(t->names[0], ";\t|") : NULL;
+    if (other)
+        bind_note(L, "note: there is one column, '%.60s'; hint: {delimiter = \"%s\"} parts it",
+                  t->names[0],
+                  *other == '\t'  ? "\\t"
+                  : *other == ';' ? ";"
+                                  : "|");
 }
 
 /* --- rows -------------------------------------------------------------------------------------------- */
