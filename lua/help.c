@@ -15,6 +15,8 @@
 
 extern const struct lua_method help_functions[];
 
+#define LEFT 36 /* widest column of names; longer ones get a line of their own */
+
 /* --- text -------------------------------------------------------------------------------------------- */
 
 static int columns(const char *p, size_t n)
@@ -96,30 +98,47 @@ static const char *first_sentence(const char *doc, char *out, size_t bytes)
 
 /* --- pages ------------------------------------------------------------------------------------------- */
 
-static void add_option(luaL_Buffer *b, const struct option *o)
+static void option_left(const struct option *o, char *out, size_t bytes)
 {
-    char left[160], right[1200], range[80] = "";
     bool quoted = o->type == OPTION_TEXT;
     if (o->preset)
-        snprintf(left, sizeof left, quoted ? "%s = \"%s\"" : "%s = %s", o->name,
+        snprintf(out, bytes, quoted ? "%s = \"%s\"" : "%s = %s", o->name,
                  *o->preset || quoted ? o->preset : "{}");
     else
-        snprintf(left, sizeof left, "%s", o->name);
+        snprintf(out, bytes, "%s", o->name);
+}
+
+static void add_option(luaL_Buffer *b, const struct option *o, int width)
+{
+    char left[160], right[1200], range[80] = "";
+    option_left(o, left, sizeof left);
     if (o->min < o->max)
         snprintf(range, sizeof range, " from %g to %g", o->min, o->max);
-    snprintf(right, sizeof right, "%s (%s%s%s%s%s%s)", o->doc, options_type_name(o->type), range,
-             o->choices ? ": " : "", o->choices ? o->choices : "", o->aliases ? "; also " : "",
-             o->aliases ? o->aliases : "");
-    add_row(b, left, 36, right);
+    if (o->type == OPTION_NOTE)
+        snprintf(right, sizeof right, "%s%s%s", o->doc, o->note ? "; " : "",
+                 o->note ? o->note : "");
+    else
+        snprintf(right, sizeof right, "%s (%s%s%s%s%s%s)", o->doc, options_type_name(o->type),
+                 range, o->choices ? ": " : "", o->choices ? o->choices : "",
+                 o->aliases ? "; also " : "", o->aliases ? o->aliases : "");
+    add_row(b, left, width, right);
 }
 
 static void add_options(luaL_Buffer *b, const struct option_table *t)
 {
+    int width = 12;
+    char left[160];
     if (!t)
         return;
     luaL_addstring(b, "\nOptions:\n");
+    for (int i = 0; i < t->count; i++) {
+        option_left(&t->rows[i], left, sizeof left);
+        int w = columns(left, strlen(left));
+        if (w > width)
+            width = w < LEFT ? w : LEFT;
+    }
     for (int i = 0; i < t->count; i++)
-        add_option(b, &t->rows[i]);
+        add_option(b, &t->rows[i], width);
 }
 
 static void add_method_rows(luaL_Buffer *b, const char *title, const struct lua_method *m)
@@ -131,7 +150,7 @@ static void add_method_rows(luaL_Buffer *b, const char *title, const struct lua_
     luaL_addstring(b, title);
     luaL_addstring(b, ":\n");
     for (; m->name; m++)
-        add_row(b, m->signature, 36, first_sentence(m->doc, text, sizeof text));
+        add_row(b, m->signature, LEFT, first_sentence(m->doc, text, sizeof text));
 }
 
 static void push_method(lua_State *L, const struct lua_method *m)
@@ -161,7 +180,7 @@ static void push_class(lua_State *L, const struct lua_class *c)
     for (const struct lua_property *p = c->properties; p && p->name; p++) {
         char text[400];
         snprintf(text, sizeof text, "%s%s", p->doc, p->set ? "" : " (read only)");
-        add_row(&b, p->name, 36, text);
+        add_row(&b, p->name, LEFT, text);
     }
     luaL_pushresult(&b);
 }
@@ -234,6 +253,14 @@ static const struct lua_method *find_method(const struct lua_method *m, const ch
     return NULL;
 }
 
+static const struct lua_property *find_property(const struct lua_class *c, const char *name)
+{
+    for (const struct lua_property *p = c->properties; p && p->name; p++)
+        if (!strcmp(p->name, name))
+            return p;
+    return NULL;
+}
+
 static bool is_option(const struct option *o, const char *name)
 {
     if (!strcmp(o->name, name))
@@ -290,7 +317,7 @@ static void visit_option(void *ctx, const struct option_table *t)
         s->seen[s->count++] = t;
         luaL_addstring(s->b, t->name);
         luaL_addstring(s->b, ":\n");
-        add_option(s->b, &t->rows[i]);
+        add_option(s->b, &t->rows[i], LEFT);
         return;
     }
 }
@@ -320,12 +347,38 @@ static bool push_member(lua_State *L, const struct lua_class *c, const char *mem
         push_method(L, m);
         return true;
     }
-    for (const struct lua_property *p = c->properties; p && p->name; p++)
-        if (!strcmp(p->name, member)) {
-            push_property(L, c, p);
-            return true;
-        }
+    const struct lua_property *p = find_property(c, member);
+    if (p) {
+        push_property(L, c, p);
+        return true;
+    }
     return c->options && push_option(L, member, c->options);
+}
+
+/* Pushes the pages of every class member of that name ("head"), or returns false. */
+static bool push_anywhere(lua_State *L, const char *member)
+{
+    int found = 0;
+    lua_pushliteral(L, "");
+    for (int i = 0; lua_classes[i]; i++) {
+        const struct lua_class *c = lua_classes[i];
+        const struct lua_method *m = find_method(c->methods, member);
+        if (!m)
+            m = find_method(c->statics, member);
+        const struct lua_property *p = m ? NULL : find_property(c, member);
+        if (!m && !p)
+            continue;
+        lua_pushfstring(L, "%s%s", found++ ? "\n" : "", c->name);
+        lua_pushliteral(L, ": ");
+        if (m)
+            push_method(L, m);
+        else
+            push_property(L, c, p);
+        lua_concat(L, 4);
+    }
+    if (!found)
+        lua_pop(L, 1);
+    return found > 0;
 }
 
 /* Pushes the page of the value on top of the stack, or returns false. */
@@ -397,10 +450,56 @@ static int unknown(lua_State *L, const char *name)
                       strict_hint(L, name, hint, sizeof hint));
 }
 
-void help_text(lua_State *L, const char *name)
+static void no_member(lua_State *L, const struct lua_class *c, const char *member)
+{
+    char hint[160];
+    struct suggest s = {.wanted = member};
+    for (const struct lua_method *m = c->methods; m && m->name; m++)
+        suggest_try(&s, m->name);
+    for (const struct lua_method *m = c->statics; m && m->name; m++)
+        suggest_try(&s, m->name);
+    for (const struct lua_property *p = c->properties; p && p->name; p++)
+        suggest_try(&s, p->name);
+    bind_error(L, "%s has no member '%.80s'%s", c->name, member,
+               suggest_hint(&s, hint, sizeof hint));
+}
+
+/* "DataFrame.head", "df:head", "load_dataset.split": pushes the page of what stands before 'last', or
+ * returns false when that is nothing of ours. */
+static bool push_dotted(lua_State *L, const char *name, const char *last)
 {
     char owner[128];
-    luaL_checkstack(L, 20, NULL);
+    snprintf(owner, sizeof owner, "%.*s", (int)(last - name), name);
+    const struct lua_class *c = find_class(owner);
+    if (!c && push_path(L, owner)) {
+        const struct lua_class *of;
+        const struct lua_method *m = bind_method_of(L, -1, &of);
+        if (m && m->options && push_option(L, last + 1, m->options))
+            return true; /* load_dataset.split */
+        c = bind_class_of(L, -1);
+        lua_pop(L, 1);
+    }
+    if (c && !push_member(L, c, last + 1))
+        no_member(L, c, last + 1);
+    return c != NULL;
+}
+
+/* Members of any class and options of any table that have this name. */
+static bool push_everywhere(lua_State *L, const char *name)
+{
+    bool member = push_anywhere(L, name);
+    bool option = push_option(L, name, NULL);
+    if (member && option) {
+        lua_pushliteral(L, "\n");
+        lua_insert(L, -2);
+        lua_concat(L, 3);
+    }
+    return member || option;
+}
+
+void help_text(lua_State *L, const char *name)
+{
+    luaL_checkstack(L, 30, NULL);
     if (!*name) {
         push_list(L);
         return;
@@ -413,48 +512,23 @@ void help_text(lua_State *L, const char *name)
     const char *last = strrchr(name, '.'), *colon = strrchr(name, ':');
     if (!last || (colon && colon > last))
         last = colon;
-    if (last) {
-        snprintf(owner, sizeof owner, "%.*s", (int)(last - name), name);
-        c = find_class(owner);
-        if (!c && push_path(L, owner)) {
-            const struct lua_class *of;
-            const struct lua_method *m = bind_method_of(L, -1, &of);
-            if (m && m->options && push_option(L, last + 1, m->options))
-                return; /* load_dataset.split */
-            c = bind_class_of(L, -1);
-            lua_pop(L, 1);
-        }
-        if (c && push_member(L, c, last + 1))
-            return;
-        if (c) {
-            char hint[160];
-            struct suggest s = {.wanted = last + 1};
-            for (const struct lua_method *m = c->methods; m && m->name; m++)
-                suggest_try(&s, m->name);
-            for (const struct lua_method *m = c->statics; m && m->name; m++)
-                suggest_try(&s, m->name);
-            for (const struct lua_property *p = c->properties; p && p->name; p++)
-                suggest_try(&s, p->name);
-            bind_error(L, "%s has no member '%.80s'%s", c->name, last + 1,
-                       suggest_hint(&s, hint, sizeof hint));
-        }
-    }
+    if (last && push_dotted(L, name, last))
+        return;
     bool exists = push_path(L, name);
     if (exists && push_value(L))
         return;
-    if (push_option(L, name, NULL))
+    if (push_everywhere(L, last && !exists ? last + 1 : name))
         return;
-    if (exists) {
-        char found[80];
-        bind_describe(L, -1, found, sizeof found);
-        lua_pushfstring(L,
-                        lua_isfunction(L, -1) ? "%s is a function of Lua or of your own; nothing "
-                                                "more is written about it\n"
-                                              : "%s is %s\n",
-                        name, found);
-        return;
-    }
-    unknown(L, name);
+    if (!exists)
+        unknown(L, name);
+    char found[80];
+    bind_describe(L, -1, found, sizeof found);
+    lua_pushfstring(L,
+                    lua_isfunction(L, -1)
+                        ? "%s is a function of Lua or of your own; nothing more is "
+                          "written about it\n"
+                        : "%s is %s\n",
+                    name, found);
 }
 
 void help_print(lua_State *L, const char *name)

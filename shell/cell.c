@@ -13,8 +13,9 @@
 
 #define LAST_STARTS 48 /* how many places near the end are tried as start of the last expression */
 
-static bool compiles(lua_State *L, const char *head, size_t head_length, const char *between,
-                     const char *tail, size_t tail_length, const char *chunk_name)
+/* Pushes the function and returns true, or pushes the message. */
+static bool load_parts(lua_State *L, const char *head, size_t head_length, const char *between,
+                       const char *tail, size_t tail_length, const char *chunk_name)
 {
     luaL_Buffer b;
     luaL_buffinit(L, &b);
@@ -26,12 +27,9 @@ static bool compiles(lua_State *L, const char *head, size_t head_length, const c
     const char *text = lua_tolstring(L, -1, &length);
     int status = open_load(L, text, length, chunk_name);
     lua_remove(L, -2);
-    if (status == LUA_OK)
-        return true;
     if (status == LUA_ERRMEM)
         lua_error(L);
-    lua_pop(L, 1);
-    return false;
+    return status == LUA_OK;
 }
 
 /* Can an expression that is a statement of its own begin with this token? After a plain line break
@@ -82,8 +80,9 @@ static bool with_last_expression(lua_State *L, const char *text, size_t length,
     const char *starts[LAST_STARTS];
     for (int n = find_starts(text, length, starts); n-- > 0;) {
         size_t head = (size_t)(starts[n] - text);
-        if (compiles(L, text, head, " return ", starts[n], length - head, chunk_name))
+        if (load_parts(L, text, head, " return ", starts[n], length - head, chunk_name))
             return true;
+        lua_pop(L, 1);
     }
     return false;
 }
@@ -168,6 +167,57 @@ static void push_promoted(lua_State *L, const char *text, size_t length, struct 
 
 /* --- the cell ---------------------------------------------------------------------------------- */
 
+/* Was an expression meant, so that its message tells more than the statement's? "1 + 2 3" is wrong at
+ * its first token as a statement. */
+static bool reads_as_expression(const char *text, size_t length, const char *statement_message)
+{
+    struct lex l = {text, text + length};
+    struct lex_token t = lex_code(&l);
+    const char *near = strstr(statement_message, "syntax error near '");
+    if (near && near[19] && strchr("+-*/%^.~<>&|=", near[19]))
+        return true;
+    return t.kind == LEX_NUMBER || t.kind == LEX_STRING || t.kind == LEX_LONG || lex_is(&t, "-") ||
+           lex_is(&t, "#") || lex_is(&t, "{") || lex_is(&t, "not");
+}
+
+/* The messages as expression and as statement lie on the stack: leaves the better one. */
+static enum cell_state choose_message(lua_State *L, const char *text, size_t length)
+{
+    char last = length ? text[length - 1] : '\0';
+    const char *statement = lua_tostring(L, -1), *expression = lua_tostring(L, -2);
+    if (at_end(statement, last) || at_end(expression, last)) {
+        lua_pop(L, 2);
+        return CELL_UNFINISHED;
+    }
+    if (reads_as_expression(text, length, statement))
+        lua_pop(L, 1);
+    else
+        lua_remove(L, -2);
+    const char *end = strstr(lua_tostring(L, -1), "<eof> expected near ");
+    if (end) { /* what stands behind a complete expression */
+        const char *message = lua_tostring(L, -1);
+        lua_pushlstring(L, message, (size_t)(end - message));
+        lua_pushfstring(L, "unexpected %s", end + 20);
+        lua_concat(L, 2);
+        lua_remove(L, -2);
+    }
+    return CELL_WRONG;
+}
+
+static enum cell_state compile(lua_State *L, const char *text, size_t length,
+                               const char *chunk_name)
+{
+    int top = lua_gettop(L);
+    if (load_parts(L, "", 0, "return ", text, length, chunk_name))
+        return CELL_READY;
+    if (with_last_expression(L, text, length, chunk_name) ||
+        load_parts(L, text, length, "", "", 0, chunk_name)) {
+        lua_remove(L, top + 1);
+        return CELL_READY;
+    }
+    return choose_message(L, text, length);
+}
+
 enum cell_state cell_compile(lua_State *L, const char *text, size_t length, const char *chunk_name,
                              bool promote, struct cell *out)
 {
@@ -177,24 +227,10 @@ enum cell_state cell_compile(lua_State *L, const char *text, size_t length, cons
         push_promoted(L, text, length, out);
         text = lua_tolstring(L, -1, &length);
     }
-    if (compiles(L, "", 0, "return ", text, length, chunk_name) ||
-        with_last_expression(L, text, length, chunk_name)) {
-        if (promote)
-            lua_remove(L, top + 1);
-        return CELL_READY;
-    }
-    char last = length ? text[length - 1] : '\0';
-    int status = open_load(L, text, length, chunk_name);
+    enum cell_state state = compile(L, text, length, chunk_name);
     if (promote)
         lua_remove(L, top + 1);
-    if (status == LUA_OK)
-        return CELL_READY;
-    if (status == LUA_ERRMEM)
-        lua_error(L);
-    if (!at_end(lua_tostring(L, -1), last))
-        return CELL_WRONG;
-    lua_settop(L, top);
-    return CELL_UNFINISHED;
+    return state;
 }
 
 int cell_indent(const char *text, size_t length)

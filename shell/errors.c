@@ -7,7 +7,7 @@
 #include "engine/core/suggest.h"
 #include "kernels/base/mem.h"
 #include "lua/bind.h"
-#include "lua/open.h"
+#include "shell/cell.h"
 #include "shell/lex.h"
 #include "shell/python.h"
 #include "shell/terminal.h"
@@ -336,6 +336,16 @@ int errors_handler(lua_State *L)
 
 /* --- syntax errors -------------------------------------------------------------------------------- */
 
+/* (text, length): can this not become correct, whatever follows? */
+static int is_wrong(lua_State *L)
+{
+    struct cell cell;
+    const char *text = lua_touserdata(L, 1);
+    size_t length = (size_t)lua_tointeger(L, 2);
+    lua_pushboolean(L, cell_compile(L, text, length, "=cell", false, &cell) == CELL_WRONG);
+    return 1;
+}
+
 /* Where the compiler stopped: the first of the tokens 'near' on the line after which it no longer
  * waits for more text. It tells the line only, and "x = = 1" has two of them. */
 static void find_near(lua_State *L, const struct source *s, int line, const char *near)
@@ -352,8 +362,10 @@ static void find_near(lua_State *L, const struct source *s, int line, const char
             continue;
         report.at = (size_t)(t.start - s->text);
         report.length = t.length;
-        bool compiled = open_load(L, s->text, report.at + t.length, "=cell") == LUA_OK;
-        bool stopped = !compiled && !strstr(lua_tostring(L, -1), "<eof>");
+        lua_pushcfunction(L, is_wrong);
+        lua_pushlightuserdata(L, (void *)(uintptr_t)s->text);
+        lua_pushinteger(L, (lua_Integer)(report.at + t.length));
+        bool stopped = lua_pcall(L, 2, 1, 0) != LUA_OK || lua_toboolean(L, -1);
         lua_pop(L, 1);
         if (stopped)
             return;
@@ -460,7 +472,8 @@ static const char *find_named(const struct source *s, int from, int *line, size_
         while (isalnum((unsigned char)p[n]) || p[n] == '_')
             n++;
         char word[80];
-        if (n > 3 && n < sizeof word && memchr(p, '_', n)) {
+        bool member = p > report.message && p[-1] == '.'; /* "DataFrame.head wants its ..." */
+        if (n > 3 && n < sizeof word && (member || memchr(p, '_', n))) {
             snprintf(word, sizeof word, "%.*s", (int)n, p);
             const char *at = find_word(s, word, from, line, length);
             if (at)

@@ -4,11 +4,14 @@
  * there, so that a pipe into "lorash -i" gives nothing but results. */
 #include "shell/input.h"
 #include "kernels/base/mem.h"
+#include "lua/bind.h"
 #include "shell/line.h"
 #include "shell/terminal.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +74,24 @@ size_t input_clean(char *text, size_t length)
     return (size_t)(to - text);
 }
 
+/* Waits for a line of a person; false when Ctrl-C came first. The signal is taken only here, so that
+ * none is lost between looking and sleeping. A terminal hands over single lines, so nothing waits in
+ * the buffer of stdin meanwhile. */
+static bool wait_for_line(void)
+{
+    sigset_t block, before;
+    sigemptyset(&block);
+    sigaddset(&block, SIGINT);
+    sigprocmask(SIG_BLOCK, &block, &before);
+    struct pollfd p = {.fd = 0, .events = POLLIN};
+    while (!bind_interrupted && ppoll(&p, 1, NULL, &before) < 0 && errno == EINTR)
+        ;
+    bool interrupted = bind_interrupted != 0;
+    bind_interrupted = 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return !interrupted;
+}
+
 static enum input_end plain_read(lua_State *L, const char *prompt, char **out)
 {
     char *text = NULL, *line = NULL;
@@ -80,14 +101,12 @@ static enum input_end plain_read(lua_State *L, const char *prompt, char **out)
     for (bool first = true;; first = false) {
         if (person)
             terminal_write(first ? prompt : "  ", first ? strlen(prompt) : 2);
-        errno = 0;
-        ssize_t n = getline(&line, &room, stdin);
-        if (n < 0 && errno == EINTR) {
-            clearerr(stdin);
+        if (person && !wait_for_line()) {
             terminal_write("\n", 1);
             end = INPUT_INTERRUPTED;
             break;
         }
+        ssize_t n = getline(&line, &room, stdin);
         if (n < 0) { /* what is unfinished is returned and will be reported */
             end = text ? INPUT_TEXT : INPUT_EOF;
             break;

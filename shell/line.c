@@ -34,7 +34,7 @@ static lua_State *lua;
 static bool (*is_complete)(lua_State *L, const char *text, size_t length);
 static char *accepted; /* Readline's malloc */
 static bool done, at_eof;
-static volatile sig_atomic_t resized;
+static volatile sig_atomic_t resized, stopped;
 static char history_path[1024];
 
 /* --- history --------------------------------------------------------------------------------------- */
@@ -319,6 +319,29 @@ static void on_resize(int signal_number)
     resized = 1;
 }
 
+static void on_stop(int signal_number)
+{
+    (void)signal_number;
+    stopped = 1;
+}
+
+/* Ctrl-Z: the terminal goes back as it was and is taken again after fg. */
+static void stop_here(void)
+{
+    stopped = 0;
+    rl_deprep_terminal();
+    signal(SIGTSTP, SIG_DFL);
+    sigset_t one, before;
+    sigemptyset(&one);
+    sigaddset(&one, SIGTSTP);
+    raise(SIGTSTP);
+    sigprocmask(SIG_UNBLOCK, &one, &before); /* stops here */
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    signal(SIGTSTP, on_stop);
+    rl_prep_terminal(1);
+    rl_forced_update_display();
+}
+
 /* Ours, where the key still has Readline's default. */
 static void bind_key(const char *keys, rl_command_func_t *usual, rl_command_func_t *ours)
 {
@@ -402,6 +425,8 @@ enum input_end line_read(const char *prompt, char **text)
     sigemptyset(&block);
     sigaddset(&block, SIGINT);
     sigaddset(&block, SIGWINCH);
+    sigaddset(&block, SIGTSTP);
+    signal(SIGTSTP, on_stop);
     sigprocmask(SIG_BLOCK, &block, &before);
     terminal_flush();
     done = at_eof = false;
@@ -411,19 +436,23 @@ enum input_end line_read(const char *prompt, char **text)
     while (!done) {
         struct pollfd p = {.fd = fileno(rl_instream ? rl_instream : stdin), .events = POLLIN};
         int ready = ppoll(&p, 1, NULL, &before);
+        bool lost = ready < 0 && errno != EINTR;
         if (resized) {
             resized = 0;
             rl_resize_terminal();
         }
+        if (stopped)
+            stop_here();
         if (bind_interrupted) {
             abandon();
             break;
         }
         if (ready > 0)
             rl_callback_read_char();
-        else if (ready < 0 && errno != EINTR)
+        else if (lost)
             at_eof = done = true;
     }
+    signal(SIGTSTP, SIG_DFL);
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (!done)
         return INPUT_INTERRUPTED;

@@ -30,6 +30,12 @@ static int live(lua_State *L)
     return 2;
 }
 
+static int live_line(lua_State *L)
+{
+    bind_terminal.live(luaL_optstring(L, 1, NULL));
+    return 0;
+}
+
 static int show(lua_State *L)
 {
     int width = (int)luaL_optinteger(L, 2, 80);
@@ -172,11 +178,17 @@ static int find_option(lua_State *L)
 int probe_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"fail_at", fail_at},   {"live", live},
-        {"show", show},         {"help", help},
-        {"complete", complete}, {"compile", compile},
-        {"python", python},     {"clean", clean},
-        {"specs", specs},       {"find_option", find_option},
+        {"fail_at", fail_at},
+        {"live", live},
+        {"live_line", live_line},
+        {"show", show},
+        {"help", help},
+        {"complete", complete},
+        {"compile", compile},
+        {"python", python},
+        {"clean", clean},
+        {"specs", specs},
+        {"find_option", find_option},
         {NULL, NULL},
     };
     lua_getglobal(L, "lorash");

@@ -41,12 +41,20 @@ gives("[[a\nb]]", { "a\nb" })
 
 for _, text in ipairs {
     "for i = 1, 3 do", "function f()", "x = {", "f(", "if x then", "x = [[", "x =", "repeat",
-    "x = 1; y = {", "print('a'", "--[[ open", "a.b.", "local x =",
+    "x = 1; y = {", "print('a'", "--[[ open", "a.b.", "local x =", "1 +", "#", "f{1,", "not", "-", "(1", "x.y +",
 } do
     state(text, "unfinished")
 end
 for _, text in ipairs { "x = = 1", "end", "x = 'open", "x = \"a\nb\"", "1 2", "if x != 1 then", "f(x, a = 1)", "x += 1", "}" } do
     state(text, "wrong")
+end
+
+for text, message in pairs {
+    ["1 + 2 3"] = "unexpected '3'", ["x.y + 1 2"] = "unexpected '2'", ["x = = 1"] = "unexpected symbol near '='",
+    ["x y = y"] = "syntax error near 'y'", ["'a' 'b'"] = "unexpected ''b''", ["f(a))"] = "near ')'",
+} do
+    local kind, found = compile(text)
+    tap.ok(kind == "wrong" and found:find(message, 1, true), text .. ": " .. message, tostring(found))
 end
 
 local function hides(text, wanted)
