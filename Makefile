@@ -95,12 +95,14 @@ $(BUILD)/scripts/bench/gemm: $(BUILD)/scripts/bench/gemm.o $(core_o)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) -o $@ $^ $(libs)
 
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(core_c)
-	$(call say,FUZZ,$@)
+fuzz_c := $(wildcard kernels/base/*.c kernels/quant.c $(patsubst %,engine/%/*.c,core formats text data))
+fuzz_cc = clang -std=c11 -D_GNU_SOURCE -I. -O1 -g -pthread -ffp-contract=off -fno-sanitize-recover=all
+$(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(Q)clang -std=c11 -D_GNU_SOURCE -I. -O1 -g -pthread -ffp-contract=off \
-	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< \
-	    $(filter-out kernels/device.c,$(core_c)) -lcsv -lpcre2-8 -ldl -lm
+	$(Q)$(fuzz_cc) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(fuzz_c:%.c=$(BUILD)/fuzz/obj/%.o)
+	$(call say,FUZZ,$@)
+	$(Q)$(fuzz_cc) -fsanitize=fuzzer,address,undefined -o $@ $^ -lcsv -lpcre2-8 -ldl -lm
 fuzz: $(fuzz_bin)
 	@tests/fuzz/run $(BUILD)
 

@@ -57,7 +57,7 @@ static int put_ranges(struct rewrite *r, unsigned flag, bool negated)
     char text[32];
     uint32_t start = 0;
     bool inside = false;
-    for (uint32_t cp = 0; cp <= 0x110000; cp++) {
+    for (uint32_t cp = 0; cp <= 0x110000; cp = cp < 0x110000 ? unicode_next_change(cp) : cp + 1) {
         bool in = cp < 0x110000 && ((unicode_flags(cp) & flag) != 0) != negated;
         if (in && !inside)
             start = cp;

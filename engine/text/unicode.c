@@ -6,19 +6,31 @@
 #define RANGES ((int)(sizeof unicode_ranges / sizeof *unicode_ranges))
 #define PAGES ((int)(sizeof unicode_pages / sizeof *unicode_pages) - 1)
 
-static unsigned lookup(uint32_t cp)
+/* Number of the range that holds 'cp': the last one that starts at or before it. */
+static int find(uint32_t cp)
 {
     int page = (int)(cp >> 8);
     int low = unicode_pages[page < PAGES ? page : PAGES];
     int high = page < PAGES ? unicode_pages[page + 1] : RANGES - 1;
-    while (low < high) { /* last range that starts at or before cp */
+    while (low < high) {
         int mid = (low + high + 1) / 2;
         if (unicode_ranges[mid] >> 8 <= cp)
             low = mid;
         else
             high = mid - 1;
     }
-    return unicode_ranges[low] & 0xFF;
+    return low;
+}
+
+static unsigned lookup(uint32_t cp)
+{
+    return unicode_ranges[find(cp)] & 0xFF;
+}
+
+uint32_t unicode_next_change(uint32_t cp)
+{
+    int range = cp > 0x10FFFF ? RANGES : find(cp) + 1;
+    return range < RANGES ? unicode_ranges[range] >> 8 : 0x110000;
 }
 
 unsigned unicode_flags(uint32_t cp)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/tokenizer_hashes.txt: hashes of the reference library's token ids for
-10,000 random strings, one for each tokenizer and block of 100 strings.
+10,000 random strings, one for each tokenizer and block of 100 strings; and for every Unicode
+scalar between letters, blanks and digits, one for each tokenizer and plane ("gpt2/scalars 0 ...").
 
 The strings are those of tests/engine/strings_util.c: change both together.
 Needs the packages tokenizers 0.23.3, gguf and unicodedata2 16.0.0.
@@ -152,6 +153,24 @@ def fnv(hash_, value):
     return hash_
 
 
+def scalar_string(cp):
+    c = chr(cp)
+    return "a" + c + "b " + c + " " + c + c + "1" + c + "\n"
+
+
+def scalars(name, tok):
+    """Unassigned code points, surrogates and private ones are left out."""
+    for plane in range(17):
+        hash_ = 0xCBF29CE484222325
+        for cp in range(plane << 16, (plane + 1) << 16):
+            if ud.category(chr(cp)) in ("Cn", "Cs", "Co"):
+                continue
+            for id_ in tok.encode(scalar_string(cp), add_special_tokens=False).ids:
+                hash_ = fnv(hash_, id_)
+            hash_ = fnv(hash_, 0xFFFFFFFF)
+        print(name + "/scalars", plane, "%016x" % hash_)
+
+
 def main():
     shared, model = sys.argv[1:3]
     makers = {"gpt2": gpt2, "phi-2": from_file("phi-2"), "llama3.1": from_file("llama3.1"),
@@ -172,6 +191,7 @@ def main():
             if (i + 1) % BLOCK == 0:
                 print(name, i // BLOCK, "%016x" % hash_)
                 hash_ = 0xCBF29CE484222325
+        scalars(name, tok)
 
 
 main()

@@ -28,6 +28,22 @@ static void class_counts(void **state)
     assert_true(unicode_flags(0x105C0) & UNICODE_LETTER); /* Todhri: new in 16.0 */
 }
 
+static void changes(void **state)
+{
+    (void)state;
+    uint32_t next = 0;
+    for (uint32_t cp = 0; cp <= 0x10FFFF; cp++) {
+        unsigned f = unicode_flags(cp);
+        if (cp == next)
+            next = unicode_next_change(cp);
+        else if (f != unicode_flags(cp - 1))
+            fail_msg("U+%04X differs from the one before, and no range starts there", (unsigned)cp);
+        assert_true(next > cp);
+        assert_int_equal(unicode_next_change(cp), next);
+    }
+    assert_int_equal(next, 0x110000);
+}
+
 static void widths(void **state)
 {
     (void)state;
@@ -103,10 +119,8 @@ static void bad_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(class_counts),
-        cmocka_unit_test(widths),
-        cmocka_unit_test(round_trip),
-        cmocka_unit_test(bad_bytes),
+        cmocka_unit_test(class_counts), cmocka_unit_test(changes),   cmocka_unit_test(widths),
+        cmocka_unit_test(round_trip),   cmocka_unit_test(bad_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
