@@ -362,8 +362,8 @@ void options_show(const struct option *o, const void *config, char *out, size_t 
         const struct text_list *list = field(o, config);
         size_t used = 0;
         for (int i = 0; i < list->count && used < bytes; i++)
-            used += (size_t)snprintf(out + used, bytes - used, "%s%s", i ? "," : "",
-                                     list->items[i]);
+            used +=
+                (size_t)snprintf(out + used, bytes - used, "%s%s", i ? "," : "", list->items[i]);
         break;
     }
     case OPTION_NOTE:

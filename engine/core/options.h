@@ -27,15 +27,15 @@ struct text_list {
 };
 
 struct option {
-    const char *name;      /* the canonical (newest) name */
-    const char *aliases;   /* other spellings, comma-separated, or NULL */
+    const char *name;    /* the canonical (newest) name */
+    const char *aliases; /* other spellings, comma-separated, or NULL */
     enum option_type type;
-    size_t offset;         /* of the field in the struct */
-    const char *preset;    /* the default as text; NULL = not given (text, list), 0 or false */
-    const char *choices;   /* allowed texts, comma-separated, or NULL */
-    double min, max;       /* allowed range of numbers when min < max */
-    const char *doc;       /* one line */
-    const char *note;      /* printed when the option is used: NOTE rows, aliases with a catch */
+    size_t offset;       /* of the field in the struct */
+    const char *preset;  /* the default as text; NULL = not given (text, list), 0 or false */
+    const char *choices; /* allowed texts, comma-separated, or NULL */
+    double min, max;     /* allowed range of numbers when min < max */
+    const char *doc;     /* one line */
+    const char *note;    /* printed when the option is used: NOTE rows, aliases with a catch */
 };
 
 struct option_table {
@@ -47,12 +47,11 @@ struct option_table {
 };
 
 /* Convenience for rows: OPTION(struct trainer_config, learning_rate, FLOAT, "5e-5", .doc = ...) */
-#define OPTION(type_, field_, kind_, preset_, ...)                                                 \
-    {.name = #field_,                                                                              \
-     .type = OPTION_##kind_,                                                                       \
-     .offset = offsetof(type_, field_),                                                            \
-     .preset = preset_,                                                                            \
-     __VA_ARGS__}
+#define OPTION(type_, field_, kind_, preset_, ...)                                  \
+    {                                                                               \
+        .name = #field_, .type = OPTION_##kind_, .offset = offsetof(type_, field_), \
+        .preset = preset_, __VA_ARGS__                                              \
+    }
 
 /* Zeroes the struct and sets every default. On failure everything is released. */
 int options_init(const struct option_table *table, void *config) MUST_CHECK;

@@ -40,6 +40,24 @@ for _, name in ipairs((complete("o"))) do
 end
 offers('x = "' .. "Makef", 'Makefile"')
 
+-- our own classes: methods, properties, columns, options, choices
+table_of = DataFrame{ Name = { "a" }, ["Product Name"] = { "b" }, n = { 1 } }
+offers("table_of:he", "head(")
+offers("table_of.", "Name", "n", "columns", "shape")
+tap.eq(select(2, complete("table_of:he")), 10, "the word after a colon")
+for _, name in ipairs((complete("table_of."))) do
+    if name:find("Product", 1, true) then tap.ok(false, "a column with a blank does not follow a dot") end
+end
+offers('table_of["', 'Name"]', 'Product Name"]')
+tap.eq(complete('table_of["Pro'), { 'Product Name"]' }, "columns in brackets")
+offers('load_dataset("csv", {', "data_files = ", "split = ")
+tap.eq(complete('load_dataset("x.csv", {data_files = "y", sp'), { "split = " }, "options after a comma")
+tap.eq(complete('load_dataset("x.csv", {data_files = {"y", sp'), {}, "not in a table within")
+offers("table_of:sort_values('n', {asc", "ascending = ")
+offers('AutoTokenizer.from_pretrained("x", {padding_side = "', 'left"', 'right"')
+offers("AutoTokenizer.", "from_pretrained(")
+offers("DataF", "DataFrame(")
+
 -- booby traps: nothing may run
 local ran = {}
 local function trap(name)
