@@ -168,6 +168,7 @@ struct bind_host {
     const char *device_name; /* --device */
     uint64_t seed;           /* --seed */
     bool quiet;
+    bool interactive; /* a person sits at the prompt: texts are shown while they are made */
 };
 extern struct bind_host bind_host;
 struct device *bind_device(lua_State *L); /* opens bind_host.device_name on first use; raises */

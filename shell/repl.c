@@ -217,7 +217,8 @@ int repl_run(lua_State *L)
     if (lua_pcall(L, 0, 0, 0) != LUA_OK)
         lua_pop(L, 1); /* no memory: only Out is missing */
     input_open(L, is_complete);
-    if (!bind_host.quiet && terminal_is_interactive())
+    bind_host.interactive = terminal_is_interactive();
+    if (!bind_host.quiet && bind_host.interactive)
         banner();
     while (result < 0) {
         char prompt[32], *text;

@@ -1,0 +1,84 @@
+/* adapter.c -- LoraConfig, get_peft_model, prepare_model_for_kbit_training. */
+#include "lua/adapter.h"
+#include "lua/model.h"
+
+#include <string.h>
+
+struct lora_config *lua_lora_arg(lua_State *L, int arg)
+{
+    return bind_arg(L, arg, &lora_config_class);
+}
+
+static int construct(lua_State *L)
+{
+    lua_settop(L, 1);
+    struct lora_config *c = bind_new(L, &lora_config_class, sizeof *c);
+    bind_check(L, options_init(&lora_options, c));
+    bind_options(L, 1, &lora_options, c);
+    return 1;
+}
+
+static int gc(lua_State *L)
+{
+    options_free(&lora_options, bind_arg(L, 1, &lora_config_class));
+    return 0;
+}
+
+static int get(lua_State *L)
+{
+    return config_get(L, &lora_options, lua_lora_arg(L, 1));
+}
+
+static int set(lua_State *L)
+{
+    return config_set(L, &lora_options, lua_lora_arg(L, 1));
+}
+
+static int show(lua_State *L)
+{
+    return config_show(L, &lora_options, lua_lora_arg(L, 1));
+}
+
+static const luaL_Reg meta[] = {{"__gc", gc}, {"__tostring", show}, {NULL, NULL}};
+
+const struct lua_class lora_config_class = {
+    .name = "LoraConfig",
+    .doc = "Low-rank adapters: which layers get one, and how large.",
+    .construct = construct,
+    .signature = "LoraConfig{ r = 8, lora_alpha = 16, target_modules = {\"q_proj\", \"v_proj\"} }",
+    .options = &lora_options,
+    .meta = meta,
+    .index = get,
+    .newindex = set,
+};
+
+/* --- functions ------------------------------------------------------------------------------- */
+
+static int get_peft_model(lua_State *L)
+{
+    struct model *m = lua_model_arg(L, 1);
+    struct lora_config *c = lua_lora_arg(L, 2);
+    struct lora *l;
+    bind_check(L, lora_attach(m, c, bind_host.seed, &l));
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int prepare_kbit(lua_State *L)
+{
+    lua_model_arg(L, 1);
+    bind_note(L, "note: stored weights are frozen as they are; norms and activations are always "
+                 "recomputed");
+    lua_settop(L, 1);
+    return 1;
+}
+
+const struct lua_method adapter_functions[] = {
+    {"get_peft_model", get_peft_model, "model = get_peft_model(model, LoraConfig{...})",
+     "Gives the model a fresh adapter and freezes its own weights. The same model is returned.",
+     &lora_options},
+    {"prepare_model_for_kbit_training", prepare_kbit,
+     "model = prepare_model_for_kbit_training(model)",
+     "For old notebooks: nothing has to be prepared here. The same model is returned.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};

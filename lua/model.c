@@ -1,0 +1,320 @@
+/* model.c -- the Lua classes AutoModelForCausalLM and Model. */
+#include "lua/model.h"
+#include "engine/adapt/lora.h"
+#include "kernels/base/mem.h"
+#include "lua/runtime.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+struct model_object {
+    struct model *model; /* owned reference */
+};
+
+struct model *lua_model_arg(lua_State *L, int arg)
+{
+    struct model_object *o = bind_arg(L, arg, &model_class);
+    if (!o->model)
+        bind_error(L, "the model was freed");
+    return o->model;
+}
+
+static int gc(lua_State *L)
+{
+    struct model_object *o = bind_arg(L, 1, &model_class);
+    model_release(o->model);
+    o->model = NULL;
+    return 0;
+}
+
+/* --- loading --------------------------------------------------------------------------------- */
+
+struct load_options {
+    char *dtype;
+};
+
+#define NOTE(name_, doc_, note_)                                                                   \
+    {                                                                                              \
+        .name = name_, .type = OPTION_NOTE, .doc = doc_, .note = note_                             \
+    }
+
+static const struct option load_rows[] = {
+    OPTION(struct load_options, dtype, TEXT, "auto", .aliases = "torch_dtype",
+           .choices = "auto,float32,float16,bfloat16,f32,f16,bf16",
+           .doc = "how weights are kept: auto = as stored in the file"),
+    NOTE("device_map", "where to put the model",
+         "device_map: the model goes to the device of --device"),
+    NOTE("trust_remote_code", "run code of the repository",
+         "trust_remote_code is not needed here: no code of a model repository is ever run"),
+    NOTE("low_cpu_mem_usage", "load piece by piece",
+         "low_cpu_mem_usage: weights are always read one by one"),
+    NOTE("attn_implementation", "attention kernel",
+         "attn_implementation: there is one attention, which never computes padding"),
+    NOTE("revision", "version in a repository", "revision: a local file has one version"),
+    NOTE("use_cache", "keep keys and values", "use_cache: the cache is always used in generation"),
+    NOTE("flash_attn", "attention kernel", "flash_attn: there is one attention"),
+    NOTE("flash_rotary", "rotary kernel", "flash_rotary: there is one rotary kernel"),
+    NOTE("fused_dense", "fused layers", "fused_dense: layers are fused where it pays"),
+};
+
+const struct option_table from_pretrained_options = {
+    .name = "from_pretrained",
+    .doc = "How a model is opened.",
+    .rows = load_rows,
+    .count = (int)(sizeof load_rows / sizeof *load_rows),
+    .struct_bytes = sizeof(struct load_options),
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* model.config: a plain table, so that a notebook's assignments (use_cache = false) work. */
+static void push_config(lua_State *L, const struct model *m)
+{
+    const struct model_config *c = &m->config;
+    const struct {
+        const char *name;
+        int64_t value;
+    } whole[] = {{"vocab_size", c->vocab_size},
+                 {"hidden_size", c->hidden_size},
+                 {"intermediate_size", c->intermediate_size},
+                 {"num_hidden_layers", c->num_hidden_layers},
+                 {"num_attention_heads", c->num_attention_heads},
+                 {"num_key_value_heads", c->num_key_value_heads},
+                 {"head_dim", c->head_dim},
+                 {"max_position_embeddings", c->max_position_embeddings},
+                 {"eos_token_id", c->eos_token_id}};
+    lua_createtable(L, 0, 16);
+    lua_pushstring(L, c->model_type);
+    lua_setfield(L, -2, "model_type");
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
+        lua_pushinteger(L, whole[i].value);
+        lua_setfield(L, -2, whole[i].name);
+    }
+    lua_pushnumber(L, c->rms_norm_eps);
+    lua_setfield(L, -2, "rms_norm_eps");
+    lua_pushnumber(L, c->rope_theta);
+    lua_setfield(L, -2, "rope_theta");
+    lua_pushboolean(L, c->tie_word_embeddings);
+    lua_setfield(L, -2, "tie_word_embeddings");
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "use_cache");
+}
+
+/* A userdata that owns option values, so that an error on the way releases them. */
+struct held_options {
+    struct load_options o;
+};
+
+static int held_gc(lua_State *L)
+{
+    struct held_options *h = lua_touserdata(L, 1);
+    options_free(&from_pretrained_options, &h->o);
+    return 0;
+}
+
+static struct load_options *hold_options(lua_State *L, int arg)
+{
+    struct held_options *h = lua_newuserdatauv(L, sizeof *h, 0);
+    memset(h, 0, sizeof *h);
+    if (luaL_newmetatable(L, "lorash.load_options")) {
+        lua_pushcfunction(L, held_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    bind_check(L, options_init(&from_pretrained_options, &h->o));
+    bind_options(L, arg, &from_pretrained_options, &h->o);
+    return &h->o;
+}
+
+static int from_pretrained(lua_State *L)
+{
+    char found[80];
+    if (lua_type(L, 1) != LUA_TSTRING)
+        return bind_error(L, "from_pretrained wants the path of a GGUF file, found %s",
+                          bind_describe(L, 1, found, sizeof found));
+    const char *path = lua_tostring(L, 1);
+    lua_settop(L, 2);
+    struct load_options *o = hold_options(L, 2);
+    struct context *ctx = runtime_context(L);
+    struct model_object *object = bind_new(L, &model_class, sizeof *object);
+    double start = now();
+    bind_check(L, model_load(ctx, path, o->dtype, &object->model));
+    object->model->cancel = &bind_interrupted;
+    object->model->cancel_at = 1;
+    push_config(L, object->model);
+    lua_setiuservalue(L, -2, 1);
+    bind_note(L, "%.1f MiB read · %.1f s", (double)model_bytes(object->model) / 1048576,
+              now() - start);
+    return 1;
+}
+
+/* --- methods --------------------------------------------------------------------------------- */
+
+static int num_parameters(lua_State *L)
+{
+    struct model *m = lua_model_arg(L, 1);
+    struct lora *l = lora_of(m);
+    lua_pushinteger(L, model_parameters(m) + (l ? lora_parameters(l) : 0));
+    return 1;
+}
+
+static int get_memory_footprint(lua_State *L)
+{
+    lua_pushinteger(L, model_bytes(lua_model_arg(L, 1)));
+    return 1;
+}
+
+/* 12345678 -> "12,345,678" */
+static const char *grouped(int64_t n, char *out)
+{
+    char digits[32];
+    int length = snprintf(digits, sizeof digits, "%" PRId64, n), used = 0;
+    for (int i = 0; i < length; i++) {
+        if (i && (length - i) % 3 == 0)
+            out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+    return out;
+}
+
+static int add_trainable(void *ctx, const char *name, struct tensor *t)
+{
+    (void)name;
+    if (t->requires_grad)
+        *(int64_t *)ctx += tensor_count(t);
+    return OK;
+}
+
+static int print_trainable_parameters(lua_State *L)
+{
+    struct model *m = lua_model_arg(L, 1);
+    struct lora *l = lora_of(m);
+    int64_t all = model_parameters(m) + (l ? lora_parameters(l) : 0), trained = 0;
+    char a[48], b[48], line[200];
+    bind_check(L, lora_walk_all(m, add_trainable, &trained));
+    int n = snprintf(line, sizeof line, "trainable params: %s || all params: %s || trainable%%: %.4f\n",
+                     grouped(trained, a), grouped(all, b), 100.0 * (double)trained / (double)all);
+    bind_write(line, (size_t)n);
+    return 0;
+}
+
+/* model:disable_adapter(f): runs f with the adapter switched off, whatever happens in f. */
+static int disable_adapter(lua_State *L)
+{
+    struct model *m = lua_model_arg(L, 1);
+    struct lora *l = lora_of(m);
+    if (!l)
+        return bind_error(L, "disable_adapter: the model has no adapter; hint: get_peft_model(model, "
+                             "LoraConfig{...})");
+    if (lua_type(L, 2) != LUA_TFUNCTION)
+        return bind_error(L, "disable_adapter wants a function; hint: model:disable_adapter(function() "
+                             "... end)");
+    bool before = l->enabled;
+    lua_settop(L, 2);
+    lora_enable(l, false);
+    int status = lua_pcall(L, 0, LUA_MULTRET, 0);
+    if (lora_of(m) == l)
+        lora_enable(l, before);
+    if (status)
+        return lua_error(L);
+    return lua_gettop(L) - 1;
+}
+
+static int eval_mode(lua_State *L)
+{
+    lua_settop(L, 1); /* dropout is on in training steps only: nothing to switch */
+    return 1;
+}
+
+static int gradient_checkpointing_enable(lua_State *L)
+{
+    bind_note(L, "note: norms and activations are always recomputed");
+    return 0;
+}
+
+static int get_config(lua_State *L)
+{
+    lua_model_arg(L, 1);
+    lua_getiuservalue(L, 1, 1);
+    return 1;
+}
+
+static int get_device(lua_State *L)
+{
+    lua_pushstring(L, lua_model_arg(L, 1)->ctx->device->kind);
+    return 1;
+}
+
+static int get_name(lua_State *L)
+{
+    lua_pushstring(L, lua_model_arg(L, 1)->path);
+    return 1;
+}
+
+static int show(lua_State *L)
+{
+    return model_push_tree(L, lua_model_arg(L, 1));
+}
+
+extern const struct option_table generation_options;
+
+static const struct lua_method methods[] = {
+    {"generate", model_generate, "model:generate(tokenizer, text, {max_new_tokens = 100, ...})",
+     "Continues a text (or a list of texts, or token ids). Gives a text that knows its statistics.",
+     &generation_options},
+    {"state_dict", model_state_dict, "model:state_dict()",
+     "All tensors by name: index it, walk it with :pairs(), list names with :keys(\"*q_proj*\").",
+     NULL},
+    {"print_trainable_parameters", print_trainable_parameters, "model:print_trainable_parameters()",
+     "How many weights training would change.", NULL},
+    {"num_parameters", num_parameters, "model:num_parameters()", "Number of weights.", NULL},
+    {"get_memory_footprint", get_memory_footprint, "model:get_memory_footprint()",
+     "Bytes of the weights as they are kept.", NULL},
+    {"disable_adapter", disable_adapter, "model:disable_adapter(function() ... end)",
+     "Runs a function with the adapter switched off: the base model speaks.", NULL},
+    {"eval", eval_mode, "model:eval()", "Does nothing: dropout is on in training steps only.", NULL},
+    {"train", eval_mode, "model:train()",
+     "Does nothing: dropout is on in training steps only. A trainer trains: SFTTrainer{...}.", NULL},
+    {"gradient_checkpointing_enable", gradient_checkpointing_enable,
+     "model:gradient_checkpointing_enable()", "Says that recomputation is always on.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static const struct lua_property properties[] = {
+    {"config", get_config, NULL, "The model's settings, as a table."},
+    {"device", get_device, NULL, "Where the weights are."},
+    {"name_or_path", get_name, NULL, "The file the model came from."},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const luaL_Reg meta[] = {{"__gc", gc}, {"__tostring", show}, {NULL, NULL}};
+
+const struct lua_class model_class = {
+    .name = "Model",
+    .doc = "A language model. Print it to see its layers; generate, inspect, adapt and train it.",
+    .methods = methods,
+    .properties = properties,
+    .meta = meta,
+};
+
+static const struct lua_method auto_statics[] = {
+    {"from_pretrained", from_pretrained,
+     "AutoModelForCausalLM.from_pretrained(path, {dtype = \"auto\"})",
+     "Opens a model from a GGUF file. Weights stay as stored unless dtype says otherwise.",
+     &from_pretrained_options},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct lua_class auto_model_class = {
+    .name = "AutoModelForCausalLM",
+    .doc = "Opens language models.",
+    .statics = auto_statics,
+};

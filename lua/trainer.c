@@ -1,0 +1,350 @@
+/* trainer.c -- the Lua classes TrainingArguments, SFTConfig and SFTTrainer. */
+#include "lua/trainer.h"
+#include "engine/adapt/lora.h"
+#include "engine/text/tokenizer.h"
+#include "lua/adapter.h"
+#include "lua/model.h"
+#include "lua/tokenizer.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- TrainingArguments and SFTConfig: the same struct under two tables ------------------------ */
+
+static int construct_arguments(lua_State *L, const struct lua_class *class,
+                               const struct option_table *table)
+{
+    lua_settop(L, 1);
+    struct training_arguments *a = bind_new(L, class, sizeof *a);
+    bind_check(L, options_init(table, a));
+    bind_options(L, 1, table, a);
+    return 1;
+}
+
+static int make_plain(lua_State *L)
+{
+    return construct_arguments(L, &training_arguments_class, &training_arguments);
+}
+
+static int make_sft(lua_State *L)
+{
+    return construct_arguments(L, &sft_config_class, &sft_config);
+}
+
+static int arguments_gc(lua_State *L)
+{
+    options_free(&training_arguments, lua_touserdata(L, 1));
+    return 0;
+}
+
+static int plain_get(lua_State *L)
+{
+    return config_get(L, &training_arguments, lua_touserdata(L, 1));
+}
+
+static int plain_set(lua_State *L)
+{
+    return config_set(L, &training_arguments, lua_touserdata(L, 1));
+}
+
+static int plain_show(lua_State *L)
+{
+    return config_show(L, &training_arguments, lua_touserdata(L, 1));
+}
+
+static int sft_get(lua_State *L)
+{
+    return config_get(L, &sft_config, lua_touserdata(L, 1));
+}
+
+static int sft_set(lua_State *L)
+{
+    return config_set(L, &sft_config, lua_touserdata(L, 1));
+}
+
+static int sft_show(lua_State *L)
+{
+    return config_show(L, &sft_config, lua_touserdata(L, 1));
+}
+
+static const luaL_Reg plain_meta[] = {
+    {"__gc", arguments_gc}, {"__tostring", plain_show}, {NULL, NULL}};
+static const luaL_Reg sft_meta[] = {{"__gc", arguments_gc}, {"__tostring", sft_show}, {NULL, NULL}};
+
+const struct lua_class training_arguments_class = {
+    .name = "TrainingArguments",
+    .doc = "How to train: amounts, optimiser, logging. Names and defaults as in transformers.",
+    .construct = make_plain,
+    .signature = "TrainingArguments{ num_train_epochs = 1, learning_rate = 2e-4 }",
+    .options = &training_arguments,
+    .meta = plain_meta,
+    .index = plain_get,
+    .newindex = plain_set,
+};
+
+const struct lua_class sft_config_class = {
+    .name = "SFTConfig",
+    .doc = "TrainingArguments with the defaults of TRL's SFTConfig.",
+    .construct = make_sft,
+    .signature = "SFTConfig{ num_train_epochs = 1, learning_rate = 2e-4 }",
+    .options = &sft_config,
+    .meta = sft_meta,
+    .index = sft_get,
+    .newindex = sft_set,
+};
+
+/* --- SFTTrainer's own options ----------------------------------------------------------------- */
+
+#define OBJECT(name_, aliases_, doc_)                                                              \
+    {                                                                                              \
+        .name = name_, .aliases = aliases_, .type = OPTION_OBJECT, .doc = doc_                     \
+    }
+#define NOTE(name_, doc_, note_)                                                                   \
+    {                                                                                              \
+        .name = name_, .type = OPTION_NOTE, .doc = doc_, .note = note_                             \
+    }
+
+static const struct option trainer_rows_options[] = {
+    OBJECT("model", NULL, "the model to train"),
+    OBJECT("args", NULL, "TrainingArguments{...} or SFTConfig{...}"),
+    OBJECT("train_dataset", NULL, "Dataset or DataFrame of the rows to learn"),
+    OBJECT("eval_dataset", NULL, "Dataset or DataFrame to evaluate on"),
+    OBJECT("processing_class", "tokenizer", "the tokenizer"),
+    OBJECT("peft_config", NULL, "LoraConfig{...}: gives the model a fresh adapter"),
+    OBJECT("formatting_func", NULL, "function(row) that gives the text of a row"),
+    OBJECT("dataset_text_field", NULL, "older place of the option of that name in args"),
+    OBJECT("max_length", "max_seq_length,max_sequence", "older place of the option in args"),
+    NOTE("packing", "fill rows with several examples",
+         "packing: rows are always packed, without one seeing the other"),
+    NOTE("data_collator", "pads a batch", "data_collator is not needed: nothing is ever padded"),
+    NOTE("dataset_batch_size", "rows tokenised at a time", NULL),
+};
+
+const struct option_table sft_trainer_options = {
+    .name = "SFTTrainer",
+    .doc = "Supervised fine-tuning: a model, rows, and how to train.",
+    .rows = trainer_rows_options,
+    .count = (int)(sizeof trainer_rows_options / sizeof *trainer_rows_options),
+    .struct_bytes = 1,
+};
+
+/* --- making a trainer -------------------------------------------------------------------------- */
+
+static void field(lua_State *L, const char *name)
+{
+    bind_field(L, 1, &sft_trainer_options, name);
+}
+
+/* A copy of args (or the defaults), with the older options of SFTTrainer itself put in. */
+static void take_arguments(lua_State *L, struct trainer_object *o)
+{
+    char found[80];
+    field(L, "args");
+    void *plain = bind_test(L, -1, &training_arguments_class);
+    void *sft = bind_test(L, -1, &sft_config_class);
+    if (!plain && !sft && !lua_isnil(L, -1))
+        bind_error(L, "SFTTrainer: args wants TrainingArguments{...} or SFTConfig{...}, found %s",
+                   bind_describe(L, -1, found, sizeof found));
+    if (plain || sft)
+        bind_check(L, options_copy(&training_arguments, &o->args, plain ? plain : sft));
+    else
+        bind_check(L, options_init(&sft_config, &o->args));
+    lua_pop(L, 1);
+    lua_newtable(L);
+    field(L, "dataset_text_field");
+    lua_setfield(L, -2, "dataset_text_field");
+    field(L, "max_length");
+    lua_setfield(L, -2, "max_length");
+    bind_options(L, -1, &training_arguments, &o->args);
+    lua_pop(L, 1);
+}
+
+static void take_model(lua_State *L, struct trainer_object *o)
+{
+    char found[80];
+    struct lora *l;
+    field(L, "model");
+    if (!bind_test(L, -1, &model_class))
+        bind_error(L, "SFTTrainer: model wants a Model, found %s; hint: "
+                      "AutoModelForCausalLM.from_pretrained(path)",
+                   bind_describe(L, -1, found, sizeof found));
+    o->model = model_keep(lua_model_arg(L, -1));
+    lua_pop(L, 1);
+    field(L, "peft_config");
+    if (!lua_isnil(L, -1))
+        bind_check(L, lora_attach(o->model, lua_lora_arg(L, -1), (uint64_t)o->args.seed, &l));
+    else if (!lora_of(o->model))
+        bind_check(L, trainer_unfreeze(o->model));
+    lua_pop(L, 1);
+}
+
+static void take_rows(lua_State *L, struct trainer_object *o, struct tokenizer *t)
+{
+    char found[80];
+    field(L, "formatting_func");
+    int format = lua_gettop(L);
+    if (!lua_isnil(L, format) && !lua_isfunction(L, format))
+        bind_error(L, "SFTTrainer: formatting_func wants a function, found %s",
+                   bind_describe(L, format, found, sizeof found));
+    field(L, "train_dataset");
+    trainer_rows(L, lua_gettop(L), t, format, &o->args, &o->train);
+    field(L, "eval_dataset");
+    if (!lua_isnil(L, -1))
+        trainer_rows(L, lua_gettop(L), t, format, &o->args, &o->eval);
+    lua_settop(L, format - 1);
+}
+
+/* Things a person would want to know before the first step. */
+static void print_notes(lua_State *L, const struct trainer_object *o)
+{
+    if (strcmp(o->args.eval_strategy, "no") && !o->eval)
+        bind_note(L, "note: eval_strategy = \"%s\" but no eval_dataset was given: no evaluation will "
+                     "run",
+                  o->args.eval_strategy);
+    if (o->train->cut)
+        bind_note(L, "note: %d rows are longer than max_length = %d and lose their end",
+                  (int)o->train->cut, (int)o->args.max_length);
+}
+
+static int construct(lua_State *L)
+{
+    char found[80];
+    lua_settop(L, 1);
+    if (!lua_istable(L, 1))
+        return bind_error(L, "SFTTrainer wants a table of options, found %s; hint: SFTTrainer{ model "
+                             "= model, ... }",
+                          bind_describe(L, 1, found, sizeof found));
+    char nothing[1];
+    bind_options(L, 1, &sft_trainer_options, nothing); /* names and notes */
+    struct trainer_object *o = bind_new(L, &trainer_class, sizeof *o);
+    take_arguments(L, o);
+    field(L, "processing_class");
+    if (lua_isnil(L, -1))
+        return bind_error(L, "SFTTrainer: processing_class is missing; hint: processing_class = "
+                             "AutoTokenizer.from_pretrained(path)");
+    struct tokenizer *t = lua_tokenizer_arg(L, lua_gettop(L));
+    take_rows(L, o, t);
+    take_model(L, o);
+    bind_check(L, trainer_new(o->model, o->train, o->eval, &o->args, &o->trainer));
+    print_notes(L, o);
+    trainer_print_plan(L, o, t);
+    lua_createtable(L, 0, 2); /* what is shown of it lives in the user value */
+    field(L, "model");
+    lua_setfield(L, -2, "model");
+    field(L, "processing_class");
+    lua_setfield(L, -2, "processing_class");
+    lua_setiuservalue(L, 2, 1);
+    lua_settop(L, 2);
+    return 1;
+}
+
+static int gc(lua_State *L)
+{
+    struct trainer_object *o = bind_arg(L, 1, &trainer_class);
+    trainer_free(o->trainer);
+    examples_free(o->train);
+    examples_free(o->eval);
+    model_release(o->model);
+    options_free(&training_arguments, &o->args);
+    memset(o, 0, sizeof *o);
+    return 0;
+}
+
+/* --- trainer.state ----------------------------------------------------------------------------- */
+
+static void set_number(lua_State *L, const char *name, double value)
+{
+    if (isnan(value))
+        return;
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static void push_log(lua_State *L, const struct trainer_log *e)
+{
+    lua_createtable(L, 0, 6);
+    lua_pushinteger(L, e->step);
+    lua_setfield(L, -2, "step");
+    set_number(L, "epoch", e->epoch);
+    set_number(L, "loss", e->loss);
+    set_number(L, "grad_norm", e->grad_norm);
+    set_number(L, "learning_rate", e->learning_rate);
+    set_number(L, "eval_loss", e->eval_loss);
+    set_number(L, "eval_mean_token_accuracy", e->eval_accuracy);
+}
+
+static int get_state(lua_State *L)
+{
+    struct trainer_object *o = bind_arg(L, 1, &trainer_class);
+    int64_t n;
+    const struct trainer_log *logs = trainer_logs(o->trainer, &n);
+    lua_createtable(L, 0, 5);
+    lua_pushinteger(L, trainer_step(o->trainer));
+    lua_setfield(L, -2, "global_step");
+    lua_pushinteger(L, trainer_total_steps(o->trainer));
+    lua_setfield(L, -2, "max_steps");
+    lua_pushnumber(L, trainer_epoch(o->trainer));
+    lua_setfield(L, -2, "epoch");
+    lua_createtable(L, (int)n, 0);
+    for (int64_t i = 0; i < n; i++) {
+        push_log(L, &logs[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "log_history");
+    return 1;
+}
+
+static int get_stored(lua_State *L, const char *name)
+{
+    bind_arg(L, 1, &trainer_class);
+    lua_getiuservalue(L, 1, 1);
+    lua_getfield(L, -1, name);
+    return 1;
+}
+
+static int get_model(lua_State *L)
+{
+    return get_stored(L, "model");
+}
+
+static int get_tokenizer(lua_State *L)
+{
+    return get_stored(L, "processing_class");
+}
+
+static int show(lua_State *L)
+{
+    struct trainer_object *o = bind_arg(L, 1, &trainer_class);
+    lua_pushfstring(L, "SFTTrainer · step %d of %d · %d examples", (int)trainer_step(o->trainer),
+                    (int)trainer_total_steps(o->trainer), (int)o->train->count);
+    return 1;
+}
+
+static const struct lua_method methods[] = {
+    {"train", trainer_train, "trainer:train()",
+     "Trains to the end; Ctrl-C pauses, and train() goes on where it stopped.", NULL},
+    {"evaluate", trainer_run_evaluate, "trainer:evaluate()",
+     "Loss and token accuracy on eval_dataset, with the model as it is now.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static const struct lua_property properties[] = {
+    {"state", get_state, NULL, "global_step, max_steps, epoch and log_history."},
+    {"model", get_model, NULL, "The model that is trained."},
+    {"processing_class", get_tokenizer, NULL, "The tokenizer."},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const luaL_Reg meta[] = {{"__gc", gc}, {"__tostring", show}, {NULL, NULL}};
+
+const struct lua_class trainer_class = {
+    .name = "SFTTrainer",
+    .doc = "Supervised fine-tuning: a model, rows, and how to train.",
+    .methods = methods,
+    .properties = properties,
+    .construct = construct,
+    .signature = "SFTTrainer{ model = model, args = args, train_dataset = dataset, peft_config = "
+                 "config, processing_class = tokenizer }",
+    .options = &sft_trainer_options,
+    .meta = meta,
+};
