@@ -171,10 +171,12 @@ static void take_model(lua_State *L, struct trainer_object *o)
     o->model = model_keep(lua_model_arg(L, -1));
     lua_pop(L, 1);
     field(L, "peft_config");
-    if (!lua_isnil(L, -1))
+    if (!lua_isnil(L, -1)) {
         bind_check(L, lora_attach(o->model, lua_lora_arg(L, -1), (uint64_t)o->args.seed, &l));
-    else if (!lora_of(o->model))
+        o->attached = true;
+    } else if (!lora_of(o->model)) {
         bind_check(L, trainer_unfreeze(o->model));
+    }
     lua_pop(L, 1);
 }
 
@@ -206,17 +208,10 @@ static void print_notes(lua_State *L, const struct trainer_object *o)
                   (int)o->train->cut, (int)o->args.max_length);
 }
 
-static int construct(lua_State *L)
+/* (options, object): everything that can fail after the object exists. */
+static int build(lua_State *L)
 {
-    char found[80];
-    lua_settop(L, 1);
-    if (!lua_istable(L, 1))
-        return bind_error(L, "SFTTrainer wants a table of options, found %s; hint: SFTTrainer{ model "
-                             "= model, ... }",
-                          bind_describe(L, 1, found, sizeof found));
-    char nothing[1];
-    bind_options(L, 1, &sft_trainer_options, nothing); /* names and notes */
-    struct trainer_object *o = bind_new(L, &trainer_class, sizeof *o);
+    struct trainer_object *o = bind_arg(L, 2, &trainer_class);
     take_arguments(L, o);
     field(L, "processing_class");
     if (lua_isnil(L, -1))
@@ -234,7 +229,30 @@ static int construct(lua_State *L)
     field(L, "processing_class");
     lua_setfield(L, -2, "processing_class");
     lua_setiuservalue(L, 2, 1);
-    lua_settop(L, 2);
+    return 0;
+}
+
+static int construct(lua_State *L)
+{
+    char found[80];
+    lua_settop(L, 1);
+    if (!lua_istable(L, 1))
+        return bind_error(L, "SFTTrainer wants a table of options, found %s; hint: SFTTrainer{ model "
+                             "= model, ... }",
+                          bind_describe(L, 1, found, sizeof found));
+    char nothing[1];
+    bind_options(L, 1, &sft_trainer_options, nothing); /* names and notes */
+    struct trainer_object *o = bind_new(L, &trainer_class, sizeof *o);
+    lua_pushcfunction(L, build);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 2);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) { /* the model goes back to what it was */
+        trainer_free(o->trainer);
+        o->trainer = NULL;
+        if (o->attached)
+            lora_detach(o->model);
+        return lua_error(L);
+    }
     return 1;
 }
 

@@ -1,0 +1,384 @@
+/* trainer_loop.c -- pulls the training machine, shows how it goes, answers Ctrl-C.
+ *
+ * On a terminal one live line, with log rows scrolling above it; in a file one key=value line for
+ * each log entry; or JSON. The first Ctrl-C pauses after the micro-batch at hand and keeps
+ * everything; a second one drops the step at hand. In a recipe an interrupt ends the run. */
+#include "lua/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define RECENT 32 /* steps that the estimate of the remaining time looks back on */
+#define SPARKS 12
+
+struct progress {
+    struct trainer_object *o;
+    double begun, step_begun, drawn, printed; /* seconds of the monotonic clock */
+    double recent[RECENT];                    /* seconds of the last steps */
+    double losses[SPARKS];
+    int steps; /* in this call */
+    int64_t tokens, step_tokens;
+    double rate; /* tokens a second of the last step */
+    double loss, norm, lr, loss_sum;
+    bool header;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void write_line(const char *fmt, ...) PRINTF_LIKE(1, 2);
+static void write_line(const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    bind_write(text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+static double peak_gib(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)u.ru_maxrss / 0x1p20;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Seconds a step: the median of the last ones; the very first of a call is left out when there
+ * are others, since it warms up. */
+static double step_seconds(const struct progress *p)
+{
+    double sorted[RECENT];
+    int first = p->steps > 1 && p->steps <= RECENT ? 1 : 0;
+    int n = (p->steps < RECENT ? p->steps : RECENT) - first;
+    if (n <= 0)
+        return p->steps ? p->recent[0] : 0;
+    memcpy(sorted, p->recent + first, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_value);
+    return sorted[n / 2];
+}
+
+static void duration(double seconds, char *out, size_t bytes)
+{
+    int64_t s = (int64_t)ceil(seconds);
+    if (s < 3600)
+        snprintf(out, bytes, "%d:%02d", (int)(s / 60), (int)(s % 60));
+    else
+        snprintf(out, bytes, "%d:%02d:%02d", (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
+}
+
+/* --- the live line ---------------------------------------------------------------------------- */
+
+static void add_bar(char *out, size_t bytes, double share, int width)
+{
+    bool u = bind_terminal.utf8;
+    size_t used = strlen(out);
+    int full = (int)(share * width);
+    for (int i = 0; i < width && used + 4 < bytes; i++)
+        used += (size_t)snprintf(out + used, bytes - used, "%s",
+                                 i < full ? (u ? "━" : "=") : (u ? "─" : "."));
+}
+
+static void add_sparks(const struct progress *p, char *out, size_t bytes)
+{
+    static const char *const bars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    int n = p->steps < SPARKS ? p->steps : SPARKS;
+    double low = INFINITY, high = -INFINITY;
+    size_t used = strlen(out);
+    for (int i = 0; i < n; i++) {
+        low = fmin(low, p->losses[i]);
+        high = fmax(high, p->losses[i]);
+    }
+    for (int i = 0; i < n && bind_terminal.utf8 && used + 4 < bytes; i++) {
+        int level = high > low ? (int)((p->losses[i] - low) / (high - low) * 7.999) : 0;
+        used += (size_t)snprintf(out + used, bytes - used, "%s", bars[level]);
+    }
+}
+
+static void draw(struct progress *p, const struct trainer_event *e, bool force)
+{
+    char line[400] = "", left[32];
+    double t = now(), each = step_seconds(p);
+    if (bind_terminal.progress != BIND_PROGRESS_BAR || (!force && t - p->drawn < 0.1))
+        return;
+    p->drawn = t;
+    double share = e->micro_total ? (double)e->micro / (double)e->micro_total : 0;
+    double done = (double)e->step + (e->kind == TRAINER_MICRO ? share : 0);
+    double all = e->total_steps ? done / (double)e->total_steps : 1;
+    const char *dot = bind_terminal.utf8 ? "·" : "|";
+    int width = bind_terminal.width();
+    if (e->kind == TRAINER_EVAL_MICRO) {
+        snprintf(line, sizeof line, " evaluating %" PRId64 "/%" PRId64 " ", e->micro, e->micro_total);
+        add_bar(line, sizeof line, share, 20);
+        bind_terminal.live(line);
+        return;
+    }
+    snprintf(line, sizeof line, " %" PRId64 "/%" PRId64 " ", e->step, e->total_steps);
+    add_bar(line, sizeof line, all, width >= 100 ? 22 : width >= 70 ? 12 : 4);
+    size_t used = strlen(line);
+    used += (size_t)snprintf(line + used, sizeof line - used, " %.0f%%", 100 * all);
+    if (p->steps) {
+        duration(each * ((double)e->total_steps - done), left, sizeof left);
+        used += (size_t)snprintf(line + used, sizeof line - used, " %s %.2f s/step %s %.0f tok/s %s %.3f ",
+                                 dot, each, dot, p->rate, dot, p->loss);
+        if (width >= 90)
+            add_sparks(p, line, sizeof line);
+        used = strlen(line);
+        snprintf(line + used, sizeof line - used, " %s %s left", dot, left);
+    }
+    bind_terminal.live(line);
+}
+
+/* --- log lines -------------------------------------------------------------------------------- */
+
+static void print_row(struct progress *p, const struct trainer_event *e)
+{
+    if (!p->header)
+        write_line("  %6s  %6s  %8s  %7s  %8s  %8s  %s\n", "step", "epoch", "loss", "grad", "lr",
+                   "tok/s", "memory");
+    p->header = true;
+    write_line("  %6" PRId64 "  %6.2f  %8.4f  %7.3f  %8.1e  %8.0f  %.2f GiB\n", e->step, e->epoch,
+               p->loss_sum, p->norm, p->lr, p->rate, peak_gib());
+}
+
+static void print_plain(struct progress *p, const struct trainer_event *e)
+{
+    double left = step_seconds(p) * (double)(e->total_steps - e->step);
+    write_line("step=%" PRId64 " epoch=%.2f loss=%.4f grad_norm=%.3f lr=%.2e tok_s=%.0f mem_gib=%.2f "
+               "eta_s=%.0f\n",
+               e->step, e->epoch, p->loss_sum, p->norm, p->lr, p->rate, peak_gib(), left);
+}
+
+static void print_json(struct progress *p, const struct trainer_event *e)
+{
+    write_line("{\"step\":%" PRId64 ",\"epoch\":%.4f,\"loss\":%.6g,\"grad_norm\":%.6g,"
+               "\"learning_rate\":%.6g,\"tok_s\":%.0f}\n",
+               e->step, e->epoch, p->loss_sum, p->norm, p->lr, p->rate);
+}
+
+static void print_log(struct progress *p, const struct trainer_event *e)
+{
+    int64_t n;
+    const struct trainer_log *logs = trainer_logs(p->o->trainer, &n);
+    p->loss_sum = n ? logs[n - 1].loss : e->loss;
+    p->printed = now();
+    switch (bind_terminal.progress) {
+    case BIND_PROGRESS_BAR:
+        print_row(p, e);
+        break;
+    case BIND_PROGRESS_PLAIN:
+        print_plain(p, e);
+        break;
+    case BIND_PROGRESS_JSON:
+        print_json(p, e);
+        break;
+    case BIND_PROGRESS_NONE:
+        break;
+    }
+}
+
+static void print_eval(const struct trainer_event *e)
+{
+    switch (bind_terminal.progress) {
+    case BIND_PROGRESS_BAR:
+        write_line("  eval at step %" PRId64 ": loss %.4f · perplexity %.2f · token accuracy %.3f\n",
+                   e->step, e->loss, exp(e->loss), e->accuracy);
+        break;
+    case BIND_PROGRESS_PLAIN:
+        write_line("step=%" PRId64 " epoch=%.2f eval_loss=%.4f eval_accuracy=%.4f\n", e->step,
+                   e->epoch, e->loss, e->accuracy);
+        break;
+    case BIND_PROGRESS_JSON:
+        write_line("{\"step\":%" PRId64 ",\"epoch\":%.4f,\"eval_loss\":%.6g,\"eval_accuracy\":%.6g}\n",
+                   e->step, e->epoch, e->loss, e->accuracy);
+        break;
+    case BIND_PROGRESS_NONE:
+        break;
+    }
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+static void step_done(struct progress *p, const struct trainer_event *e)
+{
+    double t = now(), seconds = t - p->step_begun;
+    if (p->steps >= RECENT)
+        memmove(p->recent, p->recent + 1, (RECENT - 1) * sizeof *p->recent);
+    p->recent[p->steps < RECENT ? p->steps : RECENT - 1] = seconds;
+    if (p->steps >= SPARKS)
+        memmove(p->losses, p->losses + 1, (SPARKS - 1) * sizeof *p->losses);
+    p->losses[p->steps < SPARKS ? p->steps : SPARKS - 1] = e->loss;
+    p->steps++;
+    p->rate = seconds > 0 ? (double)p->step_tokens / seconds : 0;
+    p->step_tokens = 0;
+    p->step_begun = t;
+    p->loss = e->loss;
+    p->norm = e->grad_norm;
+    p->lr = e->learning_rate;
+    bool long_silence = bind_terminal.progress == BIND_PROGRESS_PLAIN && t - p->printed > 30;
+    if (e->logged || long_silence)
+        print_log(p, e);
+}
+
+static void handle(struct progress *p, const struct trainer_event *e)
+{
+    switch (e->kind) {
+    case TRAINER_MICRO:
+        p->tokens += e->tokens;
+        p->step_tokens += e->tokens;
+        break;
+    case TRAINER_STEP:
+        step_done(p, e);
+        break;
+    case TRAINER_EVAL:
+        print_eval(e);
+        p->step_begun = now(); /* evaluation is no part of a step's time */
+        break;
+    case TRAINER_EVAL_MICRO:
+    case TRAINER_DONE:
+        break;
+    }
+    draw(p, e, e->kind == TRAINER_STEP);
+}
+
+/* Pulls until 'last' comes, an interrupt or an error; the status. */
+static int pull(struct progress *p, enum trainer_event_kind last, struct trainer_event *e)
+{
+    struct model *m = p->o->model;
+    int before = m->cancel_at, status = OK;
+    m->cancel_at = 2; /* the first Ctrl-C waits for the end of the micro-batch */
+    do {
+        status = trainer_next(p->o->trainer, e);
+        if (!status)
+            handle(p, e);
+    } while (!status && e->kind != last && e->kind != TRAINER_DONE && !bind_interrupted);
+    m->cancel_at = before;
+    bind_terminal.live(NULL);
+    return status;
+}
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+static void push_result(lua_State *L, struct progress *p, const char *how)
+{
+    struct trainer_object *o = p->o;
+    int64_t n;
+    const struct trainer_log *logs = trainer_logs(o->trainer, &n);
+    double sum = 0;
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!isnan(logs[i].loss)) {
+            sum += logs[i].loss;
+            count++;
+        }
+    lua_createtable(L, 0, 6);
+    lua_pushstring(L, how);
+    lua_setfield(L, -2, "status");
+    lua_pushinteger(L, trainer_step(o->trainer));
+    lua_setfield(L, -2, "global_step");
+    lua_pushnumber(L, count ? sum / (double)count : p->loss);
+    lua_setfield(L, -2, "training_loss");
+    lua_pushnumber(L, o->seconds);
+    lua_setfield(L, -2, "train_runtime");
+    lua_pushnumber(L, o->seconds > 0 ? (double)p->tokens / (now() - p->begun) : 0);
+    lua_setfield(L, -2, "tokens_per_second");
+}
+
+static void report_pause(lua_State *L, const struct trainer_event *e)
+{
+    if (e->kind == TRAINER_MICRO && e->micro < e->micro_total)
+        bind_note(L, "paused in step %" PRId64 " of %" PRId64 ", %" PRId64 " of %" PRId64
+                     " micro-batches done · everything kept",
+                  e->step + 1, e->total_steps, e->micro, e->micro_total);
+    else
+        bind_note(L, "paused after step %" PRId64 " of %" PRId64 " · everything kept", e->step,
+                  e->total_steps);
+    bind_note(L, "trainer:train() goes on · model:generate(...) tries it as it is");
+}
+
+static void report_done(lua_State *L, const struct progress *p, const struct trainer_event *e)
+{
+    char time[32];
+    duration(p->o->seconds, time, sizeof time);
+    bind_note(L, "done · %" PRId64 " steps · %.2f epochs · %s · %.0f tok/s · peak %.2f GiB", e->step,
+              e->epoch, time, (double)p->tokens / (now() - p->begun), peak_gib());
+}
+
+/* Result objects print nothing by themselves when the lines above said it all. */
+static int interrupted(lua_State *L, struct progress *p, struct trainer_event *e, int status)
+{
+    if (status == ERR_CANCELLED) {
+        e->kind = TRAINER_STEP;
+        e->step = trainer_step(p->o->trainer);
+        e->total_steps = trainer_total_steps(p->o->trainer);
+    }
+    if (!bind_host.interactive)
+        return bind_error(L, "interrupted");
+    bind_take_interrupt(L);
+    report_pause(L, e);
+    push_result(L, p, "paused");
+    return 1;
+}
+
+int trainer_train(lua_State *L)
+{
+    struct trainer_object *o = bind_arg(L, 1, &trainer_class);
+    struct progress p = {.o = o, .begun = now(), .loss = NAN};
+    struct trainer_event e = {0};
+    p.step_begun = p.printed = p.begun;
+    if (trainer_step(o->trainer) == trainer_total_steps(o->trainer)) {
+        bind_note(L, "all %" PRId64 " steps are done; hint: a new SFTTrainer{...} goes on from here",
+                  trainer_total_steps(o->trainer));
+        push_result(L, &p, "done");
+        return 1;
+    }
+    if (trainer_step(o->trainer) > 0)
+        bind_note(L, "continuing in step %" PRId64, trainer_step(o->trainer) + 1);
+    int status = pull(&p, TRAINER_DONE, &e);
+    o->seconds += now() - p.begun;
+    if (bind_interrupted && (!status || status == ERR_CANCELLED) && e.kind != TRAINER_DONE)
+        return interrupted(L, &p, &e, status);
+    bind_check(L, status);
+    report_done(L, &p, &e);
+    push_result(L, &p, "done");
+    return 1;
+}
+
+int trainer_run_evaluate(lua_State *L)
+{
+    struct trainer_object *o = bind_arg(L, 1, &trainer_class);
+    struct progress p = {.o = o, .begun = now()};
+    struct trainer_event e = {0};
+    bind_check(L, trainer_evaluate(o->trainer));
+    int status = pull(&p, TRAINER_EVAL, &e);
+    bind_check(L, status);
+    if (e.kind != TRAINER_EVAL) {
+        bind_take_interrupt(L);
+        return bind_error(L, "interrupted; hint: trainer:evaluate() starts again");
+    }
+    lua_createtable(L, 0, 4);
+    lua_pushnumber(L, e.loss);
+    lua_setfield(L, -2, "eval_loss");
+    lua_pushnumber(L, exp(e.loss));
+    lua_setfield(L, -2, "eval_perplexity");
+    lua_pushnumber(L, e.accuracy);
+    lua_setfield(L, -2, "eval_mean_token_accuracy");
+    lua_pushnumber(L, now() - p.begun);
+    lua_setfield(L, -2, "eval_runtime");
+    return 1;
+}
