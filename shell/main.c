@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "lua/bind.h"
 #include "lua/open.h"
+#include "lua/runtime.h"
 #include "shell/errors.h"
 #include "shell/interrupt.h"
 #include "shell/probe.h"
@@ -302,7 +303,7 @@ static int leave(lua_State *L, int code)
     }
     open_close(L);
     errors_close();
-    device_close(bind_host.device);
+    runtime_close();
     pool_free(bind_host.pool);
     if (getenv("LORASH_CHECK_LEAKS") && mem_stats().live_blocks) {
         fprintf(stderr, "lorash: %lld blocks were not released\n",
