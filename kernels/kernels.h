@@ -38,9 +38,9 @@ struct format; /* kernels/quant.h: a weight storage format */
 enum dtype { DT_F32, DT_F64, DT_F16, DT_BF16, DT_I32, DT_I64, DT_U8, DT_BLOCK, DT_COUNT };
 /* DT_BLOCK: block-quantised storage; only wview can describe it. */
 
-size_t dtype_bytes(enum dtype t);      /* bytes of one element; 0 for DT_BLOCK */
-const char *dtype_name(enum dtype t);  /* "f32", ... */
-bool dtype_is_float(enum dtype t);     /* f32, f64, f16, bf16 */
+size_t dtype_bytes(enum dtype t);     /* bytes of one element; 0 for DT_BLOCK */
+const char *dtype_name(enum dtype t); /* "f32", ... */
+bool dtype_is_float(enum dtype t);    /* f32, f64, f16, bf16 */
 
 #define VIEW_DIMS 4
 
@@ -56,8 +56,8 @@ struct view {
 struct view view_1d(void *data, enum dtype t, int64_t n);
 struct view view_2d(void *data, enum dtype t, int64_t rows, int64_t cols);
 struct view view_3d(void *data, enum dtype t, int64_t a, int64_t b, int64_t c);
-int64_t view_count(struct view v);          /* elements */
-bool view_is_contiguous(struct view v);     /* row-major without gaps */
+int64_t view_count(struct view v);      /* elements */
+bool view_is_contiguous(struct view v); /* row-major without gaps */
 bool view_same_shape(struct view a, struct view b);
 struct view view_slice(struct view v, int dim, int64_t start, int64_t count);
 
@@ -69,7 +69,8 @@ struct wview {
     const void *data;
     const void *side[4];
     int64_t rows, cols;
-    int64_t row_stride; /* elements between rows; = cols for block formats; plain ones may be larger */
+    int64_t
+        row_stride; /* elements between rows; = cols for block formats; plain ones may be larger */
 };
 
 struct wview wview_of(struct view v); /* a 2-d float view with unit column stride as a weight */
@@ -126,7 +127,8 @@ struct device {
     /* memory and time */
     int (*alloc)(struct device *d, size_t bytes, void **out);
     void (*release)(struct device *d, void *data, size_t bytes);
-    int (*copy)(struct device *d, void *dst, const void *src, size_t bytes, enum copy_direction dir);
+    int (*copy)(struct device *d, void *dst, const void *src, size_t bytes,
+                enum copy_direction dir);
     int (*set)(struct device *d, void *dst, int byte, size_t bytes);
     int (*sync)(struct device *d);
     void (*record)(struct device *d, struct event *e);
@@ -436,8 +438,8 @@ struct sgd_args {
     struct scratch work;
 };
 
-#define OP(name, flags)                                                                            \
-    size_t k_##name##_workspace(struct device *d, const struct name##_args *a);                    \
+#define OP(name, flags)                                                         \
+    size_t k_##name##_workspace(struct device *d, const struct name##_args *a); \
     int k_##name(struct device *d, const struct name##_args *a) MUST_CHECK;
 #include "kernels/kernels.def"
 #undef OP

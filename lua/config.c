@@ -70,8 +70,8 @@ int config_show(lua_State *L, const struct option_table *table, const void *conf
         if (o->type == OPTION_NOTE || o->type == OPTION_OBJECT)
             continue;
         options_show(o, config, value, sizeof value);
-        snprintf(line, sizeof line, "\n%c %-30s %s", options_changed(o, config) ? '*' : ' ', o->name,
-                 value);
+        snprintf(line, sizeof line, "\n%c %-30s %s", options_changed(o, config) ? '*' : ' ',
+                 o->name, value);
         luaL_addstring(&b, line);
     }
     luaL_addstring(&b, "\n* = not the default");

@@ -127,6 +127,7 @@ const struct lua_class text_class = {
     .name = "GeneratedText",
     .doc = "What model:generate made: tostring and .. give the text; .tokens, .reason and "
            ".tokens_per_second tell about it.",
+    .signature = "model:generate(tokenizer, text)",
     .properties = text_properties,
     .meta = text_meta,
 };
@@ -386,8 +387,9 @@ int model_generate(lua_State *L)
     if (lua_istable(L, 3))
         return generate_list(L, m, t, 3, 4);
     if (lua_type(L, 3) != LUA_TSTRING)
-        return bind_error(L, "generate wants a text, found %s; hint: model:generate(tokenizer, "
-                             "\"...\", {max_new_tokens = 40})",
+        return bind_error(L,
+                          "generate wants a text, found %s; hint: model:generate(tokenizer, "
+                          "\"...\", {max_new_tokens = 40})",
                           bind_describe(L, 3, found, sizeof found));
     generate_text(L, m, t, 3, 4);
     return 1;

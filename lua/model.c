@@ -35,9 +35,9 @@ struct load_options {
     char *dtype;
 };
 
-#define NOTE(name_, doc_, note_)                                                                   \
-    {                                                                                              \
-        .name = name_, .type = OPTION_NOTE, .doc = doc_, .note = note_                             \
+#define NOTE(name_, doc_, note_)                                       \
+    {                                                                  \
+        .name = name_, .type = OPTION_NOTE, .doc = doc_, .note = note_ \
     }
 
 static const struct option load_rows[] = {
@@ -200,8 +200,9 @@ static int print_trainable_parameters(lua_State *L)
     int64_t all = model_parameters(m) + (l ? lora_parameters(l) : 0), trained = 0;
     char a[48], b[48], line[200];
     bind_check(L, lora_walk_all(m, add_trainable, &trained));
-    int n = snprintf(line, sizeof line, "trainable params: %s || all params: %s || trainable%%: %.4f\n",
-                     grouped(trained, a), grouped(all, b), 100.0 * (double)trained / (double)all);
+    int n =
+        snprintf(line, sizeof line, "trainable params: %s || all params: %s || trainable%%: %.4f\n",
+                 grouped(trained, a), grouped(all, b), 100.0 * (double)trained / (double)all);
     bind_write(line, (size_t)n);
     return 0;
 }
@@ -212,11 +213,13 @@ static int disable_adapter(lua_State *L)
     struct model *m = lua_model_arg(L, 1);
     struct lora *l = lora_of(m);
     if (!l)
-        return bind_error(L, "disable_adapter: the model has no adapter; hint: get_peft_model(model, "
-                             "LoraConfig{...})");
+        return bind_error(L,
+                          "disable_adapter: the model has no adapter; hint: get_peft_model(model, "
+                          "LoraConfig{...})");
     if (lua_type(L, 2) != LUA_TFUNCTION)
-        return bind_error(L, "disable_adapter wants a function; hint: model:disable_adapter(function() "
-                             "... end)");
+        return bind_error(
+            L, "disable_adapter wants a function; hint: model:disable_adapter(function() "
+               "... end)");
     bool before = l->enabled;
     lua_settop(L, 2);
     lora_enable(l, false);
@@ -280,9 +283,11 @@ static const struct lua_method methods[] = {
      "Bytes of the weights as they are kept.", NULL},
     {"disable_adapter", disable_adapter, "model:disable_adapter(function() ... end)",
      "Runs a function with the adapter switched off: the base model speaks.", NULL},
-    {"eval", eval_mode, "model:eval()", "Does nothing: dropout is on in training steps only.", NULL},
+    {"eval", eval_mode, "model:eval()", "Does nothing: dropout is on in training steps only.",
+     NULL},
     {"train", eval_mode, "model:train()",
-     "Does nothing: dropout is on in training steps only. A trainer trains: SFTTrainer{...}.", NULL},
+     "Does nothing: dropout is on in training steps only. A trainer trains: SFTTrainer{...}.",
+     NULL},
     {"gradient_checkpointing_enable", gradient_checkpointing_enable,
      "model:gradient_checkpointing_enable()", "Says that recomputation is always on.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -300,6 +305,7 @@ static const luaL_Reg meta[] = {{"__gc", gc}, {"__tostring", show}, {NULL, NULL}
 const struct lua_class model_class = {
     .name = "Model",
     .doc = "A language model. Print it to see its layers; generate, inspect, adapt and train it.",
+    .signature = "AutoModelForCausalLM.from_pretrained(path)",
     .methods = methods,
     .properties = properties,
     .meta = meta,

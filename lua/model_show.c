@@ -109,8 +109,9 @@ static void add_layers(struct tree *t)
     char group[64];
     snprintf(group, sizeof group, " self_attn         ");
     add_group(t, group, attention, 4, t->tee);
-    add(t->b, "%s  %s                   heads %" PRId64 " %s kv heads %" PRId64 " %s head_dim %" PRId64
-              " %s rope %g\n",
+    add(t->b,
+        "%s  %s                   heads %" PRId64 " %s kv heads %" PRId64 " %s head_dim %" PRId64
+        " %s rope %g\n",
         t->bar, t->bar, c->num_attention_heads, t->dot, c->num_key_value_heads, t->dot, c->head_dim,
         t->dot, c->rope_theta);
     add(t->b, "%s  %s post_attention_layernorm %" PRId64 "\n", t->bar, t->tee, c->hidden_size);

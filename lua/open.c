@@ -3,15 +3,20 @@
  * Three lists stand here, one row each for who adds something: classes, global functions, option
  * tables. Loading takes text only: crafted bytecode can crash the virtual machine. */
 #include "lua/open.h"
+#include "engine/model/sampling.h"
 #include "kernels/base/mem.h"
+#include "lua/adapter.h"
 #include "lua/bind.h"
 #include "lua/column.h"
 #include "lua/dataset.h"
 #include "lua/frame.h"
 #include "lua/lib.h"
 #include "lua/number.h"
+#include "lua/model.h"
 #include "lua/strict.h"
+#include "lua/tensor.h"
 #include "lua/tokenizer.h"
+#include "lua/trainer.h"
 #include "lua/verbs.h"
 
 #include <stdio.h>
@@ -21,19 +26,35 @@
 /* --- what there is: one row each -------------------------------------------------------------- */
 
 const struct lua_class *const lua_classes[] = {
-    &frame_class, &column_class, &dataset_class, &tokenizer_class, &auto_tokenizer_class, NULL,
+    &frame_class,      &column_class,         &dataset_class,
+    &tokenizer_class,  &auto_tokenizer_class, &tensor_class,
+    &auto_model_class, &model_class,          &state_dict_class,
+    &text_class,       &lora_config_class,    &training_arguments_class,
+    &sft_config_class, &trainer_class,        NULL,
 };
 
 extern const struct lua_method help_functions[], cli_functions[];
 
 const struct lua_method *const lua_functions[] = {
-    help_functions, cli_functions, dataset_functions, frame_functions, NULL,
+    help_functions, cli_functions, dataset_functions, frame_functions, adapter_functions, NULL,
 };
 
 const struct option_table *const option_tables[] = {
-    &load_dataset_options,     &read_csv_options,       &to_csv_options,
-    &train_test_split_options, &to_string_options,      &tokenizer_load_table,
-    &tokenizer_call_table,     &tokenizer_decode_table, NULL,
+    &load_dataset_options,
+    &read_csv_options,
+    &to_csv_options,
+    &train_test_split_options,
+    &to_string_options,
+    &tokenizer_load_table,
+    &tokenizer_call_table,
+    &tokenizer_decode_table,
+    &from_pretrained_options,
+    &generation_options,
+    &lora_options,
+    &training_arguments,
+    &sft_config,
+    &sft_trainer_options,
+    NULL,
 };
 
 /* --- allocation ------------------------------------------------------------------------------- */

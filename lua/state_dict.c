@@ -245,6 +245,7 @@ static const luaL_Reg meta[] = {
 const struct lua_class state_dict_class = {
     .name = "StateDict",
     .doc = "The tensors of a model by name; sd[\"model.norm.weight\"] is one of them.",
+    .signature = "model:state_dict()",
     .methods = methods,
     .meta = meta,
     .index = index_name,

@@ -54,8 +54,9 @@ static void table_values(lua_State *L, const int64_t *shape, int ndim, int level
     char found[80];
     luaL_checkstack(L, 4, NULL);
     if (!lua_istable(L, -1) || (int64_t)lua_rawlen(L, -1) != shape[level])
-        bind_error(L, "Tensor: rows differ: wanted %" PRId64 " entries, found %s; hint: all rows "
-                      "need one length",
+        bind_error(L,
+                   "Tensor: rows differ: wanted %" PRId64 " entries, found %s; hint: all rows "
+                   "need one length",
                    shape[level], bind_describe(L, -1, found, sizeof found));
     for (int64_t i = 1; i <= shape[level]; i++) {
         lua_rawgeti(L, -1, i);
@@ -102,8 +103,9 @@ static int construct(lua_State *L)
     }
     if (!lua_istable(L, 1)) {
         char found[80];
-        return bind_error(L, "Tensor wants a number or a table of numbers, found %s; hint: "
-                             "Tensor{{1, 2}, {3, 4}}",
+        return bind_error(L,
+                          "Tensor wants a number or a table of numbers, found %s; hint: "
+                          "Tensor{{1, 2}, {3, 4}}",
                           bind_describe(L, 1, found, sizeof found));
     }
     lua_pushvalue(L, 1);
@@ -199,7 +201,8 @@ static int rand_uniform(lua_State *L)
 
 static int arange(lua_State *L)
 {
-    double from = luaL_checknumber(L, 1), to = luaL_checknumber(L, 2), step = luaL_optnumber(L, 3, 1);
+    double from = luaL_checknumber(L, 1), to = luaL_checknumber(L, 2),
+           step = luaL_optnumber(L, 3, 1);
     if (step == 0 || (to - from) / step < 0 || (to - from) / step > 1e9)
         return bind_error(L, "arange: from %g to %g by %g is no range", from, to, step);
     int64_t n = (int64_t)((to - from) / step + 1e-9) + 1;
@@ -242,7 +245,8 @@ static struct tensor *operand(lua_State *L, int arg, struct tensor *like)
 static int binary(lua_State *L, enum binary_kind kind)
 {
     lua_settop(L, 2);
-    struct tensor **first = bind_test(L, 1, &tensor_class), **second = bind_test(L, 2, &tensor_class);
+    struct tensor **first = bind_test(L, 1, &tensor_class),
+                  **second = bind_test(L, 2, &tensor_class);
     struct tensor *like = first ? *first : second ? *second : NULL;
     if (!like)
         return bind_error(L, "a tensor is wanted");
@@ -252,10 +256,10 @@ static int binary(lua_State *L, enum binary_kind kind)
     return 1;
 }
 
-#define BINARY(name, kind)                                                                         \
-    static int name(lua_State *L)                                                                  \
-    {                                                                                              \
-        return binary(L, kind);                                                                    \
+#define BINARY(name, kind)        \
+    static int name(lua_State *L) \
+    {                             \
+        return binary(L, kind);   \
     }
 BINARY(add, BINARY_ADD)
 BINARY(sub, BINARY_SUB)
@@ -279,10 +283,10 @@ static int unary(lua_State *L, enum unary_kind kind, double alpha)
     return 1;
 }
 
-#define UNARY(name, kind)                                                                          \
-    static int name(lua_State *L)                                                                  \
-    {                                                                                              \
-        return unary(L, kind, 1);                                                                  \
+#define UNARY(name, kind)         \
+    static int name(lua_State *L) \
+    {                             \
+        return unary(L, kind, 1); \
     }
 UNARY(negative, UNARY_NEG)
 UNARY(absolute, UNARY_ABS)
@@ -419,7 +423,8 @@ static int tensor_index(lua_State *L)
     bool gone;
     if (lua_type(L, 2) == LUA_TNUMBER) {
         if (!t->view.ndim)
-            return bind_error(L, "a scalar tensor has no positions; hint: t:item() gives its number");
+            return bind_error(L,
+                              "a scalar tensor has no positions; hint: t:item() gives its number");
         struct tensor **out = lua_tensor_new(L);
         lua_pushvalue(L, 2);
         bind_check(L, index_one(L, t, 0, out, &gone));
@@ -648,8 +653,8 @@ static const struct lua_method methods[] = {
     {"silu", silu, "t:silu()", "t * sigmoid(t).", NULL},
     {"relu", relu, "t:relu()", "The larger of t and 0.", NULL},
     {"gelu", gelu, "t:gelu()", "GELU in its tanh form.", NULL},
-    {"sin", sine, "t:sin()", "Sines.", NULL},
-    {"cos", cosine, "t:cos()", "Cosines.", NULL},
+    {"sin", sine, "t:sin()", "Sine of each element.", NULL},
+    {"cos", cosine, "t:cos()", "Cosine of each element.", NULL},
     {"pow", power, "t:pow(p)", "Powers; as t ^ p.", NULL},
     {"gt", gt, "t:gt(u)", "1 where t > u, else 0.", NULL},
     {"lt", lt, "t:lt(u)", "1 where t < u, else 0.", NULL},
@@ -670,7 +675,8 @@ static const struct lua_method methods[] = {
 };
 
 static const struct lua_property properties[] = {
-    {"requires_grad", get_requires_grad, set_requires_grad, "Does backward collect a gradient here?"},
+    {"requires_grad", get_requires_grad, set_requires_grad,
+     "Does backward collect a gradient here?"},
     {"grad", get_grad, NULL, "The collected gradient, or nil."},
     {"dtype", get_dtype, NULL, "How elements are stored."},
     {"device", get_device, NULL, "Where the elements are."},
@@ -689,8 +695,8 @@ static const struct lua_method statics[] = {
 };
 
 static const luaL_Reg meta[] = {
-    {"__gc", gc},      {"__add", add},      {"__sub", sub},       {"__mul", mul},
-    {"__div", divide}, {"__pow", power},    {"__unm", negative},  {"__len", length},
+    {"__gc", gc},         {"__add", add},   {"__sub", sub},      {"__mul", mul},
+    {"__div", divide},    {"__pow", power}, {"__unm", negative}, {"__len", length},
     {"__tostring", show}, {NULL, NULL},
 };
 

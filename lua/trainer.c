@@ -95,13 +95,13 @@ const struct lua_class sft_config_class = {
 
 /* --- SFTTrainer's own options ----------------------------------------------------------------- */
 
-#define OBJECT(name_, aliases_, doc_)                                                              \
-    {                                                                                              \
-        .name = name_, .aliases = aliases_, .type = OPTION_OBJECT, .doc = doc_                     \
+#define OBJECT(name_, aliases_, doc_)                                          \
+    {                                                                          \
+        .name = name_, .aliases = aliases_, .type = OPTION_OBJECT, .doc = doc_ \
     }
-#define NOTE(name_, doc_, note_)                                                                   \
-    {                                                                                              \
-        .name = name_, .type = OPTION_NOTE, .doc = doc_, .note = note_                             \
+#define NOTE(name_, doc_, note_)                                       \
+    {                                                                  \
+        .name = name_, .type = OPTION_NOTE, .doc = doc_, .note = note_ \
     }
 
 static const struct option trainer_rows_options[] = {
@@ -165,8 +165,9 @@ static void take_model(lua_State *L, struct trainer_object *o)
     struct lora *l;
     field(L, "model");
     if (!bind_test(L, -1, &model_class))
-        bind_error(L, "SFTTrainer: model wants a Model, found %s; hint: "
-                      "AutoModelForCausalLM.from_pretrained(path)",
+        bind_error(L,
+                   "SFTTrainer: model wants a Model, found %s; hint: "
+                   "AutoModelForCausalLM.from_pretrained(path)",
                    bind_describe(L, -1, found, sizeof found));
     o->model = model_keep(lua_model_arg(L, -1));
     lua_pop(L, 1);
@@ -200,8 +201,9 @@ static void take_rows(lua_State *L, struct trainer_object *o, struct tokenizer *
 static void print_notes(lua_State *L, const struct trainer_object *o)
 {
     if (strcmp(o->args.eval_strategy, "no") && !o->eval)
-        bind_note(L, "note: eval_strategy = \"%s\" but no eval_dataset was given: no evaluation will "
-                     "run",
+        bind_note(L,
+                  "note: eval_strategy = \"%s\" but no eval_dataset was given: no evaluation will "
+                  "run",
                   o->args.eval_strategy);
     if (o->train->cut)
         bind_note(L, "note: %d rows are longer than max_length = %d and lose their end",
@@ -237,8 +239,9 @@ static int construct(lua_State *L)
     char found[80];
     lua_settop(L, 1);
     if (!lua_istable(L, 1))
-        return bind_error(L, "SFTTrainer wants a table of options, found %s; hint: SFTTrainer{ model "
-                             "= model, ... }",
+        return bind_error(L,
+                          "SFTTrainer wants a table of options, found %s; hint: SFTTrainer{ model "
+                          "= model, ... }",
                           bind_describe(L, 1, found, sizeof found));
     char nothing[1];
     bind_options(L, 1, &sft_trainer_options, nothing); /* names and notes */

@@ -15,7 +15,7 @@ struct trainer_object {
     struct trainer *trainer;
     struct model *model; /* kept */
     double seconds;      /* spent in training */
-    bool attached; /* the adapter was made for this trainer */
+    bool attached;       /* the adapter was made for this trainer */
 };
 
 /* trainer:train() and trainer:evaluate(), in lua/trainer_loop.c */

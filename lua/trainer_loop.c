@@ -123,7 +123,8 @@ static void draw(struct progress *p, const struct trainer_event *e, bool force)
     const char *dot = bind_terminal.utf8 ? "·" : "|";
     int width = bind_terminal.width();
     if (e->kind == TRAINER_EVAL_MICRO) {
-        snprintf(line, sizeof line, " evaluating %" PRId64 "/%" PRId64 " ", e->micro, e->micro_total);
+        snprintf(line, sizeof line, " evaluating %" PRId64 "/%" PRId64 " ", e->micro,
+                 e->micro_total);
         add_bar(line, sizeof line, share, 20);
         bind_terminal.live(line);
         return;
@@ -134,8 +135,9 @@ static void draw(struct progress *p, const struct trainer_event *e, bool force)
     used += (size_t)snprintf(line + used, sizeof line - used, " %.0f%%", 100 * all);
     if (p->steps) {
         duration(each * ((double)e->total_steps - done), left, sizeof left);
-        used += (size_t)snprintf(line + used, sizeof line - used, " %s %.2f s/step %s %.0f tok/s %s %.3f ",
-                                 dot, each, dot, p->rate, dot, p->loss);
+        used += (size_t)snprintf(line + used, sizeof line - used,
+                                 " %s %.2f s/step %s %.0f tok/s %s %.3f ", dot, each, dot, p->rate,
+                                 dot, p->loss);
         if (width >= 90)
             add_sparks(p, line, sizeof line);
         used = strlen(line);
@@ -159,7 +161,8 @@ static void print_row(struct progress *p, const struct trainer_event *e)
 static void print_plain(struct progress *p, const struct trainer_event *e)
 {
     double left = step_seconds(p) * (double)(e->total_steps - e->step);
-    write_line("step=%" PRId64 " epoch=%.2f loss=%.4f grad_norm=%.3f lr=%.2e tok_s=%.0f mem_gib=%.2f "
+    write_line("step=%" PRId64
+               " epoch=%.2f loss=%.4f grad_norm=%.3f lr=%.2e tok_s=%.0f mem_gib=%.2f "
                "eta_s=%.0f\n",
                e->step, e->epoch, p->loss_sum, p->norm, p->lr, p->rate, peak_gib(), left);
 }
@@ -196,7 +199,8 @@ static void print_eval(const struct trainer_event *e)
 {
     switch (bind_terminal.progress) {
     case BIND_PROGRESS_BAR:
-        write_line("  eval at step %" PRId64 ": loss %.4f · perplexity %.2f · token accuracy %.3f\n",
+        write_line("  eval at step %" PRId64
+                   ": loss %.4f · perplexity %.2f · token accuracy %.3f\n",
                    e->step, e->loss, exp(e->loss), e->accuracy);
         break;
     case BIND_PROGRESS_PLAIN:
@@ -204,7 +208,8 @@ static void print_eval(const struct trainer_event *e)
                    e->epoch, e->loss, e->accuracy);
         break;
     case BIND_PROGRESS_JSON:
-        write_line("{\"step\":%" PRId64 ",\"epoch\":%.4f,\"eval_loss\":%.6g,\"eval_accuracy\":%.6g}\n",
+        write_line("{\"step\":%" PRId64
+                   ",\"epoch\":%.4f,\"eval_loss\":%.6g,\"eval_accuracy\":%.6g}\n",
                    e->step, e->epoch, e->loss, e->accuracy);
         break;
     case BIND_PROGRESS_NONE:
@@ -302,8 +307,9 @@ static void push_result(lua_State *L, struct progress *p, const char *how)
 static void report_pause(lua_State *L, const struct trainer_event *e)
 {
     if (e->kind == TRAINER_MICRO && e->micro < e->micro_total)
-        bind_note(L, "paused in step %" PRId64 " of %" PRId64 ", %" PRId64 " of %" PRId64
-                     " micro-batches done · everything kept",
+        bind_note(L,
+                  "paused in step %" PRId64 " of %" PRId64 ", %" PRId64 " of %" PRId64
+                  " micro-batches done · everything kept",
                   e->step + 1, e->total_steps, e->micro, e->micro_total);
     else
         bind_note(L, "paused after step %" PRId64 " of %" PRId64 " · everything kept", e->step,
@@ -315,8 +321,8 @@ static void report_done(lua_State *L, const struct progress *p, const struct tra
 {
     char time[32];
     duration(p->o->seconds, time, sizeof time);
-    bind_note(L, "done · %" PRId64 " steps · %.2f epochs · %s · %.0f tok/s · peak %.2f GiB", e->step,
-              e->epoch, time, (double)p->tokens / (now() - p->begun), peak_gib());
+    bind_note(L, "done · %" PRId64 " steps · %.2f epochs · %s · %.0f tok/s · peak %.2f GiB",
+              e->step, e->epoch, time, (double)p->tokens / (now() - p->begun), peak_gib());
 }
 
 /* Result objects print nothing by themselves when the lines above said it all. */
@@ -342,7 +348,8 @@ int trainer_train(lua_State *L)
     struct trainer_event e = {0};
     p.step_begun = p.printed = p.begun;
     if (trainer_step(o->trainer) == trainer_total_steps(o->trainer)) {
-        bind_note(L, "all %" PRId64 " steps are done; hint: a new SFTTrainer{...} goes on from here",
+        bind_note(L,
+                  "all %" PRId64 " steps are done; hint: a new SFTTrainer{...} goes on from here",
                   trainer_total_steps(o->trainer));
         push_result(L, &p, "done");
         return 1;

@@ -75,9 +75,11 @@ static void check_memory(lua_State *L, const struct train_plan *p, int64_t neede
     int64_t fits = p->step_bytes > 0 && left > 0
                        ? (int64_t)((double)p->largest_pack * (double)left / (double)p->step_bytes)
                        : 0;
-    bind_error(L, "SFTTrainer: needs about %.1f GiB, this machine has %.1f; hint: max_length = %" PRId64
-                  " and micro_batch_tokens = %" PRId64 " would fit",
-               (double)needed / 0x1p30, (double)have / 0x1p30, fits, fits);
+    bind_error(
+        L,
+        "SFTTrainer: needs about %.1f GiB, this machine has %.1f; hint: max_length = %" PRId64
+        " and micro_batch_tokens = %" PRId64 " would fit",
+        (double)needed / 0x1p30, (double)have / 0x1p30, fits, fits);
 }
 
 void trainer_print_plan(lua_State *L, struct trainer_object *o, struct tokenizer *t)
@@ -85,14 +87,15 @@ void trainer_print_plan(lua_State *L, struct trainer_object *o, struct tokenizer
     struct train_plan p;
     char time[40];
     int64_t steps = trainer_total_steps(o->trainer);
-    bind_check(L, plan_make(o->model, o->train, &o->args, steps, trainer_state_bytes(o->trainer),
-                            &p));
+    bind_check(L,
+               plan_make(o->model, o->train, &o->args, steps, trainer_state_bytes(o->trainer), &p));
     int64_t needed = p.weight_bytes + p.state_bytes + p.step_bytes;
     check_memory(L, &p, needed);
     time_text(p.seconds, time, sizeof time);
     print_rows(L, o, t);
     print_trainable(L, o);
-    bind_note(L, "%s steps of %s examples · needs about %.2f of %.1f GiB · about %s", grouped(steps),
+    bind_note(L, "%s steps of %s examples · needs about %.2f of %.1f GiB · about %s",
+              grouped(steps),
               grouped(o->args.per_device_train_batch_size * o->args.gradient_accumulation_steps),
               (double)needed / 0x1p30, (double)memory_bytes() / 0x1p30, time);
 }

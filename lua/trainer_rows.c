@@ -77,8 +77,9 @@ static unsigned char *mask_room(lua_State *L, int work, struct work *w, size_t n
 }
 
 /* prompt and completion: the completion alone is learned, unless completion_only_loss is off. */
-static void pair_row(lua_State *L, int work, struct tokenizer *t, const struct training_arguments *a,
-                     const char *const text[2], const size_t n[2], int64_t row, struct examples *e)
+static void pair_row(lua_State *L, int work, struct tokenizer *t,
+                     const struct training_arguments *a, const char *const text[2],
+                     const size_t n[2], int64_t row, struct examples *e)
 {
     struct work *w = lua_touserdata(L, work);
     w->ids.count = 0;
@@ -124,8 +125,9 @@ static const char *cell(const struct table *t, int64_t column, int64_t row, size
 static void want_text(lua_State *L, const struct table *t, int64_t column)
 {
     if (t->columns[column]->type != COLUMN_TEXT)
-        bind_error(L, "SFTTrainer: column '%s' holds numbers, wanted text; hint: "
-                      "dataset_text_field names the column",
+        bind_error(L,
+                   "SFTTrainer: column '%s' holds numbers, wanted text; hint: "
+                   "dataset_text_field names the column",
                    t->names[column]);
 }
 
@@ -177,8 +179,8 @@ void trainer_rows(lua_State *L, int data, struct tokenizer *t, int format,
             pair_row(L, work, t, args, text, n, i, *out);
             continue;
         }
-        text[0] = column >= 0 ? cell(table, column, i, &n[0])
-                              : formatted(L, data, format, i, &n[0]);
+        text[0] =
+            column >= 0 ? cell(table, column, i, &n[0]) : formatted(L, data, format, i, &n[0]);
         bind_check(L, plain_row(w, t, args, text[0], n[0], i, *out));
         lua_settop(L, work);
     }

@@ -24,9 +24,12 @@ static const struct option rows[] = {
         .doc = "which biases to train"),
     ROW(task_type, TEXT, "CAUSAL_LM", .choices = "CAUSAL_LM", .doc = "kind of task"),
     ROW(init_lora_weights, BOOL, "true",
-        .doc = "true: B starts at zero, so training starts from the base model; false: B is random"),
+        .doc =
+            "true: B starts at zero, so training starts from the base model; false: B is random"),
     ROW(use_rslora, BOOL, "false", .doc = "scale by lora_alpha / sqrt(r) instead"),
-    {.name = "inference_mode", .type = OPTION_NOTE, .doc = "bookkeeping of PEFT",
+    {.name = "inference_mode",
+     .type = OPTION_NOTE,
+     .doc = "bookkeeping of PEFT",
      .note = "inference_mode is not needed: gradients are formed in training only"},
 };
 
@@ -96,8 +99,9 @@ static int check_targets(const struct model *m, const struct text_list *targets)
         if (found)
             continue;
         list_parts(m, parts, sizeof parts);
-        return fail(ERR_ARG, "LoraConfig: target_modules: '%.60s' matches no linear layer of this "
-                             "model; hint: it has %s, or \"all-linear\"",
+        return fail(ERR_ARG,
+                    "LoraConfig: target_modules: '%.60s' matches no linear layer of this "
+                    "model; hint: it has %s, or \"all-linear\"",
                     targets->items[t], parts);
     }
     return OK;
@@ -148,8 +152,9 @@ static int make_layer(struct lora *l, struct module *module, struct rng_key key)
     uint32_t index = (uint32_t)l->count++;
     int64_t out_rows = w->view.shape[0], in_cols = w->view.shape[1];
     if (c->r > i64_min(out_rows, in_cols))
-        return fail(ERR_ARG, "LoraConfig: r = %" PRId64 " is above the size of %s (%" PRId64
-                             "x%" PRId64 "); hint: 4 to 64 is usual",
+        return fail(ERR_ARG,
+                    "LoraConfig: r = %" PRId64 " is above the size of %s (%" PRId64 "x%" PRId64
+                    "); hint: 4 to 64 is usual",
                     c->r, module->name, out_rows, in_cols);
     layer->module = module;
     layer->term = (struct adapter_term){
@@ -244,8 +249,9 @@ static int make_layers(struct lora *l, uint64_t seed)
 int lora_attach(struct model *m, const struct lora_config *config, uint64_t seed, struct lora **out)
 {
     if (m->adapter)
-        return fail(ERR_ARG, "the model has an adapter already; hint: load the model again, or go on "
-                             "with the one it has");
+        return fail(ERR_ARG,
+                    "the model has an adapter already; hint: load the model again, or go on "
+                    "with the one it has");
     struct lora *l = mem_calloc(1, sizeof *l);
     if (!l)
         return ERR_MEMORY;

@@ -37,7 +37,8 @@ int examples_add(struct examples *e, const int32_t *ids, const unsigned char *le
                  int64_t limit, int32_t eos, int64_t row)
 {
     if (n > INT32_MAX)
-        return fail(ERR_ARG, "row %" PRId64 " has %" PRId64 " tokens, which is too many", row + 1, n);
+        return fail(ERR_ARG, "row %" PRId64 " has %" PRId64 " tokens, which is too many", row + 1,
+                    n);
     int64_t kept = limit > 0 && n > limit ? limit : n;
     int32_t targets = count_targets(learn, kept);
     if (targets) {

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 struct example {
-    int64_t start;   /* first token in examples.ids */
+    int64_t start; /* first token in examples.ids */
     int32_t tokens;
     int32_t targets; /* learned tokens, never counting the first of the row */
     int64_t row;     /* of the data set, 0-based */
@@ -23,8 +23,8 @@ struct examples {
     struct example *items;
     int64_t tokens, token_room, mask_room;
     int32_t *ids;
-    unsigned char *learn;  /* per token */
-    int64_t rows;          /* offered */
+    unsigned char *learn;    /* per token */
+    int64_t rows;            /* offered */
     int64_t cut, cut_tokens; /* rows cut to the limit; tokens lost */
     int64_t without_target;  /* rows left out */
     int64_t ended;           /* rows whose end-of-text token is learned */

@@ -7,9 +7,9 @@
 /* Host arrays of a packed batch, reused from call to call. T tokens, S sequences, N targets. */
 struct pack {
     int64_t tokens, sequences, targets;
-    int32_t *ids, *positions, *sample;  /* [T] */
-    int32_t *starts;                    /* [S+1] */
-    int32_t *target_rows, *target_ids;  /* [N] */
+    int32_t *ids, *positions, *sample; /* [T] */
+    int32_t *starts;                   /* [S+1] */
+    int32_t *target_rows, *target_ids; /* [N] */
     int64_t token_room, sequence_room;
 };
 

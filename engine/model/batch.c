@@ -10,8 +10,9 @@ static int check_rows(const struct batch_rows *r, int64_t vocab)
 {
     for (int64_t i = 0; i < r->tokens; i++)
         if (r->ids[i] < 0 || r->ids[i] >= vocab)
-            return fail(ERR_ARG, "token %" PRId64 " has id %d, the model knows 0 to %" PRId64
-                                 "; hint: use the model's own tokenizer",
+            return fail(ERR_ARG,
+                        "token %" PRId64 " has id %d, the model knows 0 to %" PRId64
+                        "; hint: use the model's own tokenizer",
                         i + 1, r->ids[i], vocab - 1);
     for (int64_t i = 0; i < r->targets; i++)
         if (r->target_ids[i] < 0 || r->target_ids[i] >= vocab || r->target_rows[i] < 0 ||
@@ -75,8 +76,9 @@ int batch_from(struct context *ctx, const struct batch_rows *r, int64_t vocab, s
 
 void batch_free(struct batch *b)
 {
-    struct tensor **owned[] = {&b->ids,        &b->positions, &b->starts,         &b->target_rows,
-                               &b->target_ids, &b->weights,   &b->dropout.sample, &b->dropout.offset};
+    struct tensor **owned[] = {
+        &b->ids,        &b->positions, &b->starts,         &b->target_rows,
+        &b->target_ids, &b->weights,   &b->dropout.sample, &b->dropout.offset};
     for (int i = 0; i < COUNT_OF(owned); i++)
         tensor_clear(owned[i]);
 }

@@ -23,14 +23,14 @@ struct batch_rows {
 
 struct batch {
     int64_t tokens, sequences, targets;
-    struct tensor *ids, *positions;              /* I32 [T] */
-    struct tensor *starts;                       /* I32 [S+1] */
-    struct tensor *target_rows, *target_ids;     /* I32 [N]; NULL without targets */
-    struct tensor *weights;                      /* [N] */
-    struct dropout_source dropout;               /* sample, offset I32 [T] */
-    bool training;                               /* dropout is on */
-    int64_t longest;                             /* tokens of the longest sequence */
-    struct cache *cache;                         /* borrowed; NULL = none */
+    struct tensor *ids, *positions;          /* I32 [T] */
+    struct tensor *starts;                   /* I32 [S+1] */
+    struct tensor *target_rows, *target_ids; /* I32 [N]; NULL without targets */
+    struct tensor *weights;                  /* [N] */
+    struct dropout_source dropout;           /* sample, offset I32 [T] */
+    bool training;                           /* dropout is on */
+    int64_t longest;                         /* tokens of the longest sequence */
+    struct cache *cache;                     /* borrowed; NULL = none */
 };
 
 /* Copies rows to the device; ids must lie in [0, vocab). Errors: ERR_ARG naming the token,

@@ -12,9 +12,9 @@ struct range {
     int64_t min, max;
 };
 
-#define RANGE(field, min, max)                                                                     \
-    {                                                                                              \
-        #field, offsetof(struct model_config, field), min, max                                     \
+#define RANGE(field, min, max)                                 \
+    {                                                          \
+#field, offsetof(struct model_config, field), min, max \
     }
 
 static const struct range ranges[] = {
@@ -34,13 +34,15 @@ int config_check(const struct model_config *c)
     for (int i = 0; i < COUNT_OF(ranges); i++) {
         int64_t value = *(const int64_t *)(const void *)((const char *)c + ranges[i].offset);
         if (value < ranges[i].min || value > ranges[i].max)
-            return fail(ERR_FORMAT, "model: %s is %" PRId64 ", wanted %" PRId64 " to %" PRId64
-                                    "; hint: the file is damaged or not a %s model",
+            return fail(ERR_FORMAT,
+                        "model: %s is %" PRId64 ", wanted %" PRId64 " to %" PRId64
+                        "; hint: the file is damaged or not a %s model",
                         ranges[i].name, value, ranges[i].min, ranges[i].max, c->model_type);
     }
     if (c->num_attention_heads % c->num_key_value_heads)
-        return fail(ERR_FORMAT, "model: %" PRId64 " attention heads cannot share %" PRId64
-                                " key/value heads evenly",
+        return fail(ERR_FORMAT,
+                    "model: %" PRId64 " attention heads cannot share %" PRId64
+                    " key/value heads evenly",
                     c->num_attention_heads, c->num_key_value_heads);
     if (c->head_dim % 2)
         return fail(ERR_FORMAT, "model: head_dim %" PRId64 " is odd; rotary embedding needs pairs",

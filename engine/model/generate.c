@@ -18,7 +18,7 @@ struct generator {
     struct cache *cache;
     struct sampler *sampler;
     float *logits;
-    int32_t *ids; /* prompt, then what was made */
+    int32_t *ids;                       /* prompt, then what was made */
     int64_t prompt, count, limit, read; /* read: tokens the cache holds */
     int32_t eos[EOS_MAX];
     int eos_count;
@@ -51,8 +51,9 @@ int generator_new(struct model *m, const struct generation_config *config, uint6
     if (n < 1)
         return fail(ERR_ARG, "generate: the prompt has no token; hint: give some text");
     if (n >= context)
-        return fail(ERR_ARG, "generate: the prompt has %" PRId64 " tokens, the model's context is "
-                             "%" PRId64 "; hint: shorten the prompt",
+        return fail(ERR_ARG,
+                    "generate: the prompt has %" PRId64 " tokens, the model's context is "
+                    "%" PRId64 "; hint: shorten the prompt",
                     n, context);
     struct generator *g = mem_calloc(1, sizeof *g);
     if (!g)
@@ -96,8 +97,8 @@ const int32_t *generator_ids(const struct generator *g, int64_t *n)
 static int fetch_logits(struct generator *g, struct tensor *hidden)
 {
     struct tensor *last = NULL, *logits = NULL, *narrow = NULL;
-    int status = tensor_view(hidden, view_slice(hidden->view, 0, hidden->view.shape[0] - 1, 1),
-                             &last);
+    int status =
+        tensor_view(hidden, view_slice(hidden->view, 0, hidden->view.shape[0] - 1, 1), &last);
     if (!status)
         status = model_logits(g->m, last, NULL, &logits);
     if (!status)
@@ -117,8 +118,11 @@ static int read_tokens(struct generator *g, int64_t n, bool last)
     int32_t positions[PREFILL_TOKENS], starts[2] = {0, (int32_t)n};
     for (int64_t i = 0; i < n; i++)
         positions[i] = (int32_t)(g->read + i);
-    struct batch_rows rows = {.tokens = n, .sequences = 1, .ids = g->ids + g->read,
-                              .positions = positions, .starts = starts};
+    struct batch_rows rows = {.tokens = n,
+                              .sequences = 1,
+                              .ids = g->ids + g->read,
+                              .positions = positions,
+                              .starts = starts};
     struct batch b;
     struct tensor *hidden = NULL;
     TRY(batch_from(g->m->ctx, &rows, g->m->config.vocab_size, &b));

@@ -67,7 +67,8 @@ static int build_rope(struct model *m, struct weight_source *s, struct llama *l)
     struct tensor *stored = NULL;
     int status = freq ? OK : ERR_MEMORY;
     if (!status)
-        status = s->get(s, m->ctx, "rope_freqs.weight", -1, n, format_by_name("f32"), true, &stored);
+        status =
+            s->get(s, m->ctx, "rope_freqs.weight", -1, n, format_by_name("f32"), true, &stored);
     if (!status && stored)
         status = tensor_read_double(stored, factors);
     for (int64_t i = 0; i < n && !status; i++) {
@@ -237,7 +238,9 @@ static int run_layer(struct pass *p, int64_t i, struct tensor **x, struct tensor
 static int llama_forward(struct model *m, const struct batch *b, struct tensor **hidden)
 {
     struct llama *l = m->family;
-    struct pass p = {.m = m, .b = b, .dropout = b->training ? &b->dropout : NULL,
+    struct pass p = {.m = m,
+                     .b = b,
+                     .dropout = b->training ? &b->dropout : NULL,
                      .rope = {.inv_freq = l->inv_freq, .scale = 1}};
     struct tensor *x = NULL, *stream = NULL;
     int status = b->cache ? cache_begin(b->cache, b->tokens) : OK;

@@ -27,8 +27,8 @@ static int wanted_format(const char *dtype, const struct format **out)
 {
     static const struct {
         const char *name, *format;
-    } names[] = {{"float32", "f32"},   {"f32", "f32"},  {"float16", "f16"}, {"f16", "f16"},
-                 {"bfloat16", "bf16"}, {"bf16", "bf16"}};
+    } names[] = {{"float32", "f32"}, {"f32", "f32"},       {"float16", "f16"},
+                 {"f16", "f16"},     {"bfloat16", "bf16"}, {"bf16", "bf16"}};
     *out = NULL;
     if (!dtype || !strcmp(dtype, "auto"))
         return OK;

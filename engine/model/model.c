@@ -37,8 +37,8 @@ int model_add_linear(struct model *m, struct weight_source *s, const char *name,
     char *weight = suffixed(name, ".weight"), *bias = suffixed(name, ".bias");
     int status = module->name && weight && bias ? OK : ERR_MEMORY;
     if (!status)
-        status = s->get(s, m->ctx, weight, out_rows, in_cols, m->format, false,
-                        &module->linear.weight);
+        status =
+            s->get(s, m->ctx, weight, out_rows, in_cols, m->format, false, &module->linear.weight);
     if (!status)
         status = s->get(s, m->ctx, bias, -1, out_rows, format_by_name("f32"), true,
                         &module->linear.bias);

@@ -25,8 +25,8 @@ struct parameter {
 };
 
 struct architecture {
-    const char *model_type; /* "llama" */
-    const char *class_name; /* "LlamaForCausalLM" */
+    const char *model_type;   /* "llama" */
+    const char *class_name;   /* "LlamaForCausalLM" */
     const char *lora_targets; /* default target modules, comma-separated */
     /* Takes every tensor from the source into m->modules, m->parameters and m->family. */
     int (*build)(struct model *m, struct weight_source *source);
@@ -40,9 +40,9 @@ struct model {
     const struct architecture *arch;
     struct context *ctx; /* kept */
     struct model_config config;
-    char *path;                    /* file it came from */
-    const struct format *format;   /* asked for, NULL = as stored */
-    struct module *modules;        /* fixed after build: adapters point into it */
+    char *path;                  /* file it came from */
+    const struct format *format; /* asked for, NULL = as stored */
+    struct module *modules;      /* fixed after build: adapters point into it */
     int64_t module_count, module_room;
     struct parameter *parameters;
     int64_t parameter_count, parameter_room;

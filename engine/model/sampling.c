@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define ROW(field, kind, preset, ...)                                                              \
+#define ROW(field, kind, preset, ...) \
     OPTION(struct generation_config, field, kind, preset, __VA_ARGS__)
 
 static const struct option rows[] = {
@@ -30,11 +30,17 @@ static const struct option rows[] = {
         .doc = "token that ends the text; -1 = the tokenizer's"),
     ROW(skip_special_tokens, BOOL, "true", .doc = "leave special tokens out of the text"),
     ROW(stream, BOOL, "true", .doc = "show the text while it is made"),
-    {.name = "pad_token_id", .type = OPTION_NOTE, .doc = "padding token",
+    {.name = "pad_token_id",
+     .type = OPTION_NOTE,
+     .doc = "padding token",
      .note = "pad_token_id is not needed: nothing is ever padded"},
-    {.name = "use_cache", .type = OPTION_NOTE, .doc = "keep keys and values",
+    {.name = "use_cache",
+     .type = OPTION_NOTE,
+     .doc = "keep keys and values",
      .note = "use_cache: the cache is always used in generation"},
-    {.name = "num_beams", .type = OPTION_NOTE, .doc = "beam search width",
+    {.name = "num_beams",
+     .type = OPTION_NOTE,
+     .doc = "beam search width",
      .note = "num_beams: beam search is not built; one sequence is generated"},
 };
 

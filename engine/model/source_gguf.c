@@ -100,8 +100,9 @@ static int wrong_shape(const struct gguf_source *s, const char *name, const stru
         snprintf(wanted, sizeof wanted, "%" PRId64, cols);
     else
         snprintf(wanted, sizeof wanted, "%" PRId64 "x%" PRId64, rows, cols);
-    return fail(ERR_FORMAT, "%s: %s has shape %s, wanted %s; hint: the file's settings and its "
-                            "weights do not belong together",
+    return fail(ERR_FORMAT,
+                "%s: %s has shape %s, wanted %s; hint: the file's settings and its "
+                "weights do not belong together",
                 s->base.path, name, found, wanted);
 }
 
@@ -161,8 +162,9 @@ static int gguf_get(struct weight_source *base, struct context *ctx, const char 
     if (i < 0 && optional)
         return OK;
     if (i < 0)
-        return fail(ERR_FORMAT, "%s: no tensor %s (%s); hint: the file is incomplete or of another "
-                                "model family",
+        return fail(ERR_FORMAT,
+                    "%s: no tensor %s (%s); hint: the file is incomplete or of another "
+                    "model family",
                     base->path, stored_name, name);
     const struct gguf_tensor *t = gguf_tensor(s->g, i);
     s->used[i] = true;
@@ -175,8 +177,9 @@ static int gguf_get(struct weight_source *base, struct context *ctx, const char 
                     stored_name);
     const struct format *stored = format_by_ggml(t->type);
     if (!stored)
-        return fail(ERR_FORMAT, "%s: %s is stored as %s, which cannot be read; hint: formats read "
-                                "are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0",
+        return fail(ERR_FORMAT,
+                    "%s: %s is stored as %s, which cannot be read; hint: formats read "
+                    "are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0",
                     base->path, stored_name, format_ggml_name(t->type));
     struct tensor *loaded;
     int status = load(s, ctx, i, heads, stored, &loaded);
@@ -196,8 +199,9 @@ static int gguf_leftover(struct weight_source *base)
     struct gguf_source *s = (struct gguf_source *)base;
     for (int64_t i = 0; i < gguf_tensor_count(s->g); i++)
         if (!s->used[i])
-            return fail(ERR_FORMAT, "%s: tensor %s belongs to nothing in a llama model; hint: the "
-                                    "file is of a family that is not supported",
+            return fail(ERR_FORMAT,
+                        "%s: tensor %s belongs to nothing in a llama model; hint: the "
+                        "file is of a family that is not supported",
                         base->path, gguf_tensor(s->g, i)->name);
     return OK;
 }
@@ -234,8 +238,9 @@ static int check_family(struct gguf *g, struct model_config *c)
     TRY(gguf_text(g, "general.architecture", &text, &length));
     snprintf(c->model_type, sizeof c->model_type, "%.*s", (int)i64_min((int64_t)length, 31), text);
     if (strcmp(c->model_type, "llama"))
-        return fail(ERR_FORMAT, "a model of family '%s' cannot be opened; hint: supported is llama "
-                                "(Llama, Mistral, TinyLlama, SmolLM ...)",
+        return fail(ERR_FORMAT,
+                    "a model of family '%s' cannot be opened; hint: supported is llama "
+                    "(Llama, Mistral, TinyLlama, SmolLM ...)",
                     c->model_type);
     if (gguf_find(g, "llama.expert_count")) {
         int64_t experts;
@@ -254,15 +259,16 @@ static int rope_settings(struct gguf *g, struct model_config *c)
     TRY(gguf_float_or(g, "llama.rope.freq_base", 10000, &c->rope_theta));
     TRY(setting_or(g, "rope.dimension_count", c->head_dim, &rotated));
     if (rotated != c->head_dim)
-        return fail(ERR_FORMAT, "rotary embedding of %" PRId64 " of %" PRId64
-                                " dimensions cannot be used",
+        return fail(ERR_FORMAT,
+                    "rotary embedding of %" PRId64 " of %" PRId64 " dimensions cannot be used",
                     rotated, c->head_dim);
     copy_text(g, "llama.rope.scaling.type", kind, sizeof kind);
     if (!kind[0] || !strcmp(kind, "none"))
         return OK;
     if (strcmp(kind, "linear"))
-        return fail(ERR_FORMAT, "rope scaling '%s' cannot be used; hint: supported are none and "
-                                "linear",
+        return fail(ERR_FORMAT,
+                    "rope scaling '%s' cannot be used; hint: supported are none and "
+                    "linear",
                     kind);
     return gguf_float_or(g, "llama.rope.scaling.factor", 1, &c->rope_factor);
 }

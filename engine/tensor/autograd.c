@@ -131,8 +131,8 @@ int grad_give(struct tensor *t, struct tensor *g)
     if (!tensor_needs_grad(t))
         return OK;
     struct tensor **place = grad_place(t);
-    if (!*place && g->refs == 1 && g->view.dtype == t->ctx->compute && view_is_contiguous(g->view) &&
-        view_same_shape(g->view, t->view)) {
+    if (!*place && g->refs == 1 && g->view.dtype == t->ctx->compute &&
+        view_is_contiguous(g->view) && view_same_shape(g->view, t->view)) {
         *place = tensor_keep(g);
         return OK;
     }
@@ -233,8 +233,9 @@ int tensor_backward(struct tensor *loss, struct tensor *seed)
         return walked_already();
     if (seed ? !view_same_shape(seed->view, loss->view) : tensor_count(loss) != 1) {
         char shape[64];
-        return fail(ERR_ARG, "backward: a loss of one element is wanted, found shape %s; hint: use "
-                             "loss:sum() or give a gradient of the same shape",
+        return fail(ERR_ARG,
+                    "backward: a loss of one element is wanted, found shape %s; hint: use "
+                    "loss:sum() or give a gradient of the same shape",
                     tensor_shape_text(loss, shape, sizeof shape));
     }
     struct context *ctx = loss->ctx;

@@ -5,6 +5,9 @@
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
 
+/* A block of this many classes from the wanted one on will do: at most half as large again. */
+#define REUSE_CLASSES 3
+
 struct block {
     struct block *next;
     void *data;
@@ -64,7 +67,7 @@ static size_t class_bytes(int class)
 
 static void trim_blocks(struct context *ctx)
 {
-    for (int class = 0; class < CONTEXT_CLASSES; class++)
+    for (int class = 0; class < CONTEXT_CLASSES; class ++)
         while (ctx->free_blocks[class]) {
             struct block *b = ctx->free_blocks[class];
             ctx->free_blocks[class] = b->next;
@@ -81,9 +84,37 @@ void context_trim(struct context *ctx)
     ctx->scratch = (struct scratch){0};
 }
 
+static bool take_cached(struct context *ctx, int class, size_t bytes, void **data)
+{
+    struct block *b = ctx->free_blocks[class];
+    if (!b)
+        return false;
+    ctx->free_blocks[class] = b->next;
+    ctx->cached_bytes -= (int64_t)bytes;
+    *data = b->data;
+    mem_free(b);
+    return true;
+}
+
+/* Steps of changing size leave blocks of many classes behind. Before the device is asked for more,
+ * unused blocks are given back, the largest first, until the total stays within the most that was
+ * ever in use at once: the peak is then that of the largest step, not the sum over sizes. */
+static void make_room(struct context *ctx, size_t bytes)
+{
+    int64_t in_use = ctx->used_bytes + (int64_t)bytes;
+    ctx->peak_used = i64_max(ctx->peak_used, in_use);
+    for (int class = CONTEXT_CLASSES - 1; class >= 0; class --) {
+        void *data;
+        while (in_use + ctx->cached_bytes > ctx->peak_used &&
+               take_cached(ctx, class, class_bytes(class), &data))
+            device_release(ctx->device, data, class_bytes(class));
+    }
+}
+
 /* Memory from the device; when there is none, what lies unused is given back first. */
 static int device_memory(struct context *ctx, size_t bytes, void **data)
 {
+    make_room(ctx, bytes);
     int status = device_alloc(ctx->device, bytes, data);
     if (status == ERR_MEMORY && ctx->cached_bytes) {
         trim_blocks(ctx);
@@ -98,26 +129,23 @@ static int poison(struct context *ctx, void *data, size_t bytes)
     return ctx->poison ? device_set(ctx->device, data, 0xFF, bytes) : OK;
 }
 
-static bool take_cached(struct context *ctx, int class, size_t bytes, void **data)
-{
-    struct block *b = ctx->free_blocks[class];
-    if (!b)
-        return false;
-    ctx->free_blocks[class] = b->next;
-    ctx->cached_bytes -= (int64_t)bytes;
-    *data = b->data;
-    mem_free(b);
-    return true;
-}
-
 int context_alloc(struct context *ctx, size_t bytes, void **data, size_t *rounded)
 {
     int class = size_class(bytes, rounded);
-    if (!take_cached(ctx, class, *rounded, data))
+    int take = class;
+    while (take < class + REUSE_CLASSES && take < CONTEXT_CLASSES && !ctx->free_blocks[take])
+        take++;
+    if (take < class + REUSE_CLASSES && take < CONTEXT_CLASSES && take != class)
+        *rounded = class_bytes(take);
+    else
+        take = class;
+    if (!take_cached(ctx, take, *rounded, data))
         TRY(device_memory(ctx, *rounded, data));
     int status = poison(ctx, *data, *rounded);
     if (status)
         device_release(ctx->device, *data, *rounded);
+    else
+        ctx->used_bytes += (int64_t)*rounded;
     return status;
 }
 
@@ -127,6 +155,7 @@ void context_free(struct context *ctx, void *data, size_t rounded)
         return;
     size_t same;
     int class = size_class(rounded, &same);
+    ctx->used_bytes -= (int64_t)rounded;
     struct block *b = mem_alloc(sizeof *b);
     if (!b || poison(ctx, data, rounded)) { /* no room even for the note: give it straight back */
         mem_free(b);

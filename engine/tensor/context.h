@@ -20,7 +20,8 @@ struct context {
     uint64_t sequence;     /* numbers autograd nodes in order of creation */
     struct scratch scratch;
     struct block *free_blocks[CONTEXT_CLASSES];
-    int64_t cached_bytes; /* in free_blocks */
+    int64_t cached_bytes;          /* in free_blocks */
+    int64_t used_bytes, peak_used; /* handed out now, and at most */
     int64_t live_tensors;
     int64_t refs;
     int64_t logits_bytes; /* of one chunk of the fused loss; 0 = 48 MiB */

@@ -106,8 +106,9 @@ int op_attention(struct tensor *q, struct tensor *k, struct tensor *v, const str
  * x [n,H] rows, w the head weight, targets I32 [n], weights [n] (compute dtype), smoothing as label
  * smoothing. tally (may be NULL): where to count besides. */
 struct loss_tally {
-    struct tensor *total; /* F64 one element, zero before: the sum without scale; NULL = not wanted */
-    struct tensor *hits;  /* F64 one element, added to: rows whose likeliest token is the target */
+    struct tensor
+        *total; /* F64 one element, zero before: the sum without scale; NULL = not wanted */
+    struct tensor *hits; /* F64 one element, added to: rows whose likeliest token is the target */
 };
 int op_linear_cross_entropy(struct tensor *x, struct tensor *w, struct tensor *targets,
                             struct tensor *weights, double scale, double smoothing,

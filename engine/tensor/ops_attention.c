@@ -34,13 +34,12 @@ static int attention_backward(struct context *ctx, struct node *n)
                      .dk = heads_of(d[1], p->kv_heads, p->head_dim),
                      .dv = heads_of(d[2], p->kv_heads, p->head_dim),
                      .dout = heads_of(n->dy[0], p->heads, p->head_dim),
-                     .out = heads_of(n->saved[0], p->heads, p->head_dim),
-                     .lse = n->saved[1]->view, .q = heads_of(in[0], p->heads, p->head_dim),
+                     .out = heads_of(n->saved[0], p->heads, p->head_dim), .lse = n->saved[1]->view,
+                     .q = heads_of(in[0], p->heads, p->head_dim),
                      .k = heads_of(in[1], p->kv_heads, p->head_dim),
                      .v = heads_of(in[2], p->kv_heads, p->head_dim), .q_start = in[3]->view,
                      .k_start = in[4]->view, .max_q = p->max_q, .max_k = p->max_k,
-                     .window = p->window, .scale = p->scale, .softcap = p->softcap,
-                     .causal = true);
+                     .window = p->window, .scale = p->scale, .softcap = p->softcap, .causal = true);
     for (int i = 0; i < 3; i++) {
         if (!status)
             status = grad_give(in[i], d[i]);
@@ -76,20 +75,20 @@ int op_attention(struct tensor *q, struct tensor *k, struct tensor *v, const str
 {
     struct context *ctx = q->ctx;
     struct tensor *y = NULL, *lse = NULL;
-    bool wanted = ctx->grad && (tensor_needs_grad(q) || tensor_needs_grad(k) || tensor_needs_grad(v));
+    bool wanted =
+        ctx->grad && (tensor_needs_grad(q) || tensor_needs_grad(k) || tensor_needs_grad(v));
     int status = tensor_new_2d(ctx, ctx->compute, q->view.shape[0], q->view.shape[1], &y);
     if (!status && wanted)
         status = tensor_new_2d(ctx, ctx->compute, a->heads, q->view.shape[0], &lse);
     if (!status)
-        status = RUN(ctx, attention, .out = heads_of(y, a->heads, a->head_dim),
-                     .lse = lse ? lse->view : (struct view){0},
-                     .q = heads_of(q, a->heads, a->head_dim),
-                     .k = heads_of(k, a->kv_heads, a->head_dim),
-                     .v = heads_of(v, a->kv_heads, a->head_dim), .q_start = a->q_start->view,
-                     .k_start = a->k_start->view,
-                     .k_len = a->k_len ? a->k_len->view : (struct view){0}, .max_q = a->max_q,
-                     .max_k = a->max_k, .window = a->window, .scale = a->scale,
-                     .softcap = a->softcap, .causal = true);
+        status =
+            RUN(ctx, attention, .out = heads_of(y, a->heads, a->head_dim),
+                .lse = lse ? lse->view : (struct view){0}, .q = heads_of(q, a->heads, a->head_dim),
+                .k = heads_of(k, a->kv_heads, a->head_dim),
+                .v = heads_of(v, a->kv_heads, a->head_dim), .q_start = a->q_start->view,
+                .k_start = a->k_start->view, .k_len = a->k_len ? a->k_len->view : (struct view){0},
+                .max_q = a->max_q, .max_k = a->max_k, .window = a->window, .scale = a->scale,
+                .softcap = a->softcap, .causal = true);
     if (!status)
         status = record(ctx, q, k, v, a, y, lse);
     tensor_release(lse);

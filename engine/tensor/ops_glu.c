@@ -36,8 +36,8 @@ int op_glu(struct tensor *g, struct tensor *u, enum glu_kind kind, struct tensor
     TRY(tensor_new_like(g, ctx->compute, y));
     int status = RUN(ctx, glu, .y = (*y)->view, .g = g->view, .u = u->view, .kind = kind);
     if (!status)
-        status = node_record(ctx, &glu_class, (struct tensor *[]){g, u}, 2, &kind, sizeof kind, *y,
-                             &n);
+        status =
+            node_record(ctx, &glu_class, (struct tensor *[]){g, u}, 2, &kind, sizeof kind, *y, &n);
     if (status)
         tensor_clear(y);
     return status;

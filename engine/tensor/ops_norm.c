@@ -90,10 +90,9 @@ int op_rms_norm(struct tensor *x, struct tensor *res, struct tensor *w, double e
     if (!status)
         status = tensor_new(ctx, ctx->compute, 1, x->view.shape, &rstd);
     if (!status)
-        status = RUN(ctx, rms_norm, .y = out->view, .x = x->view,
-                     .res = res ? res->view : (struct view){0},
-                     .sum = res ? s->view : (struct view){0}, .w = w->view, .rstd = rstd->view,
-                     .eps = eps);
+        status = RUN(
+            ctx, rms_norm, .y = out->view, .x = x->view, .res = res ? res->view : (struct view){0},
+            .sum = res ? s->view : (struct view){0}, .w = w->view, .rstd = rstd->view, .eps = eps);
     if (!status)
         status = record(ctx, x, res, w, eps, out, s, rstd);
     tensor_release(rstd);

@@ -11,8 +11,8 @@ struct rope_params {
 /* x [T, heads*D] seen as [T, heads, D] */
 static struct view as_heads(const struct tensor *x, int64_t heads)
 {
-    struct view v = view_3d(x->view.data, x->view.dtype, x->view.shape[0], heads,
-                            x->view.shape[1] / heads);
+    struct view v =
+        view_3d(x->view.data, x->view.dtype, x->view.shape[0], heads, x->view.shape[1] / heads);
     v.stride[0] = x->view.stride[0];
     return v;
 }

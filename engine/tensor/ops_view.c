@@ -32,8 +32,9 @@ static int not_block(const struct tensor *x)
 {
     if (x->view.dtype != DT_BLOCK)
         return OK;
-    return fail(ERR_ARG, "a %s weight cannot be sliced or reshaped; hint: decode it first with "
-                         "t:float()",
+    return fail(ERR_ARG,
+                "a %s weight cannot be sliced or reshaped; hint: decode it first with "
+                "t:float()",
                 x->format->name);
 }
 
@@ -71,7 +72,8 @@ int op_slice(struct tensor *x, int dim, int64_t start, int64_t count, struct ten
     TRY(not_block(x));
     if (dim < 0 || dim >= x->view.ndim || start < 0 || count < 0 ||
         start + count > x->view.shape[dim])
-        return fail(ERR_ARG, "slice %" PRId64 " to %" PRId64 " of dimension %d is outside the tensor",
+        return fail(ERR_ARG,
+                    "slice %" PRId64 " to %" PRId64 " of dimension %d is outside the tensor",
                     start + 1, start + count, dim + 1);
     return make_view(x, view_slice(x->view, dim, start, count),
                      view_slice(contiguous_like(x->view), dim, start, count), out);
@@ -91,8 +93,8 @@ int op_select(struct tensor *x, int dim, int64_t index, struct tensor **out)
 {
     TRY(not_block(x));
     if (dim < 0 || dim >= x->view.ndim || index < 0 || index >= x->view.shape[dim])
-        return fail(ERR_ARG, "position %" PRId64 " of dimension %d is outside the tensor", index + 1,
-                    dim + 1);
+        return fail(ERR_ARG, "position %" PRId64 " of dimension %d is outside the tensor",
+                    index + 1, dim + 1);
     return make_view(x, without(view_slice(x->view, dim, index, 1), dim),
                      without(view_slice(contiguous_like(x->view), dim, index, 1), dim), out);
 }
@@ -113,8 +115,8 @@ int op_transpose(struct tensor *x, int dim0, int dim1, struct tensor **out)
     if (dim0 < 0 || dim1 < 0 || dim0 >= x->view.ndim || dim1 >= x->view.ndim)
         return fail(ERR_ARG, "transpose of dimensions %d and %d of a tensor with %d", dim0 + 1,
                     dim1 + 1, x->view.ndim);
-    return make_view(x, swapped(x->view, dim0, dim1),
-                     swapped(contiguous_like(x->view), dim0, dim1), out);
+    return make_view(x, swapped(x->view, dim0, dim1), swapped(contiguous_like(x->view), dim0, dim1),
+                     out);
 }
 
 int op_reshape(struct tensor *x, int ndim, const int64_t *shape, struct tensor **out)
@@ -131,8 +133,9 @@ int op_reshape(struct tensor *x, int ndim, const int64_t *shape, struct tensor *
             count = -1;
     }
     if (count != tensor_count(x))
-        return fail(ERR_ARG, "a tensor of shape %s has %" PRId64 " elements and cannot take the "
-                             "shape asked for",
+        return fail(ERR_ARG,
+                    "a tensor of shape %s has %" PRId64 " elements and cannot take the "
+                    "shape asked for",
                     tensor_shape_text(x, text, sizeof text), tensor_count(x));
     if (!view_is_contiguous(x->view)) {
         struct tensor *packed;

@@ -304,8 +304,7 @@ int tensor_convert(struct tensor *t, enum dtype dtype, struct tensor **out)
     bool block = t->view.dtype == DT_BLOCK;
     enum dtype first = block ? t->ctx->compute : dtype;
     TRY(tensor_new_like(t, first, &to));
-    int status = block ? decode_rows(t, to)
-                       : RUN(t->ctx, copy, .dst = to->view, .src = t->view);
+    int status = block ? decode_rows(t, to) : RUN(t->ctx, copy, .dst = to->view, .src = t->view);
     if (!status && first != dtype) {
         struct tensor *narrow = to;
         to = NULL;

@@ -26,9 +26,9 @@ struct tensor {
     const struct format *format; /* how elements are stored; plain formats match view.dtype */
     struct context *ctx;         /* kept */
     bool requires_grad;
-    struct tensor *grad;         /* leaf tensors: same shape, compute dtype; NULL until needed */
-    struct node *node;           /* what made it, kept; NULL for leaves */
-    int node_output;             /* which output of node */
+    struct tensor *grad; /* leaf tensors: same shape, compute dtype; NULL until needed */
+    struct node *node;   /* what made it, kept; NULL for leaves */
+    int node_output;     /* which output of node */
 };
 
 /* A fresh uninitialised tensor. *out has one reference. Errors: ERR_ARG (negative or too large

@@ -28,7 +28,8 @@ static int sgd(struct trained *t, const struct optimiser_step *s)
 
 const struct optimiser optimisers[] = {
     {"adamw_torch",
-     "adamw_torch_fused,adamw_hf,adamw,paged_adamw_32bit,paged_adamw_8bit,adamw_8bit,adamw_bnb_8bit",
+     "adamw_torch_fused,adamw_hf,adamw,paged_adamw_32bit,paged_adamw_8bit,adamw_8bit,adamw_bnb_"
+     "8bit",
      2, adamw, "AdamW with 32-bit state"},
     {"sgd", NULL, 0, sgd, "plain gradient descent"},
     {NULL, NULL, 0, NULL, NULL},
@@ -55,8 +56,8 @@ int optimiser_find(const char *name, const struct optimiser **out)
             *out = o;
             return OK;
         }
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
-                                 o->name);
+        used +=
+            (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", o->name);
     }
     return fail(ERR_ARG, "optim '%.60s' is unknown; hint: one of %s", name, names);
 }

@@ -11,16 +11,16 @@
 
 /* One trained tensor. */
 struct trained {
-    char *name;           /* owned */
-    struct tensor *param; /* kept */
+    char *name;                             /* owned */
+    struct tensor *param;                   /* kept */
     struct tensor *state[OPTIMISER_STATES]; /* owned; f32 (f64 on ref) */
-    bool decay;           /* weight decay applies: not to biases and norms */
+    bool decay;                             /* weight decay applies: not to biases and norms */
 };
 
 struct optimiser_step {
     double lr, beta1, beta2, epsilon, weight_decay;
-    int64_t step;                    /* counts from 1 */
-    struct tensor *factor, *finite;  /* F64 one-element */
+    int64_t step;                   /* counts from 1 */
+    struct tensor *factor, *finite; /* F64 one-element */
 };
 
 struct optimiser {

@@ -94,10 +94,15 @@ static int largest_pack(const struct examples *e, const struct training_argument
 
 static int shadow_step(struct model *m, const struct pack *p)
 {
-    struct batch_rows rows = {.tokens = p->tokens, .sequences = p->sequences,
-                              .targets = p->targets, .ids = p->ids, .positions = p->positions,
-                              .starts = p->starts, .sample = p->sample,
-                              .target_rows = p->target_rows, .target_ids = p->target_ids};
+    struct batch_rows rows = {.tokens = p->tokens,
+                              .sequences = p->sequences,
+                              .targets = p->targets,
+                              .ids = p->ids,
+                              .positions = p->positions,
+                              .starts = p->starts,
+                              .sample = p->sample,
+                              .target_rows = p->target_rows,
+                              .target_ids = p->target_ids};
     struct batch b;
     struct tensor *loss = NULL;
     TRY(batch_from(m->ctx, &rows, m->config.vocab_size, &b));
@@ -179,7 +184,7 @@ static double flops_per_token(struct model *m)
 {
     int64_t trained = 0, all = model_parameters(m);
     int status = lora_walk_all(m, count_trained, &trained);
-    (void)status; /* count_trained never fails */
+    (void)status;                       /* count_trained never fails */
     if (!m->config.tie_word_embeddings) /* the table of an untied model is only looked up in */
         all -= m->config.vocab_size * m->config.hidden_size;
     return 4.0 * (double)all + 6.0 * (double)(lora_of(m) ? trained : trained / 3);

@@ -8,9 +8,9 @@
 
 struct train_plan {
     int64_t weight_bytes, state_bytes, step_bytes; /* step: activations, logits, scratch at most */
-    int64_t largest_pack; /* tokens computed at a time */
-    double flops;         /* of all steps */
-    double seconds;       /* estimated */
+    int64_t largest_pack;                          /* tokens computed at a time */
+    double flops;                                  /* of all steps */
+    double seconds;                                /* estimated */
 };
 
 /* Walks a training step of the largest micro-batch on the null device, which only counts memory,

@@ -41,8 +41,8 @@ int schedule_find(const char *name, const struct schedule **out)
             *out = s;
             return OK;
         }
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
-                                 s->name);
+        used +=
+            (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", s->name);
     }
     return fail(ERR_ARG, "lr_scheduler_type '%.60s' is unknown; hint: one of %s", name, names);
 }

@@ -47,15 +47,16 @@ static void count_steps(struct trainer *t)
     t->warmup = a->warmup_steps > 0 ? share_of(a->warmup_steps, t->total_steps)
                                     : (int64_t)ceil(a->warmup_ratio * (double)t->total_steps);
     t->log_steps = i64_max(share_of(a->logging_steps, t->total_steps), 1);
-    t->eval_steps = a->eval_steps > 0 ? i64_max(share_of(a->eval_steps, t->total_steps), 1)
-                                      : t->log_steps;
+    t->eval_steps =
+        a->eval_steps > 0 ? i64_max(share_of(a->eval_steps, t->total_steps), 1) : t->log_steps;
 }
 
 static int check_inputs(const struct trainer *t)
 {
     if (!t->train->count)
-        return fail(ERR_ARG, "training: none of %" PRId64 " rows has a token to learn; hint: check "
-                             "the text column and max_length",
+        return fail(ERR_ARG,
+                    "training: none of %" PRId64 " rows has a token to learn; hint: check "
+                    "the text column and max_length",
                     t->train->rows);
     if (t->eval && !t->eval->count)
         return fail(ERR_ARG, "evaluation: none of %" PRId64 " rows has a token to predict",
@@ -79,8 +80,9 @@ static int prepare(struct trainer *t)
     count_steps(t);
     TRY(lora_walk_all(t->m, add_trained, t));
     if (!t->trained_count)
-        return fail(ERR_ARG, "training: the model has no trainable weight; hint: give peft_config = "
-                             "LoraConfig{...}");
+        return fail(ERR_ARG,
+                    "training: the model has no trainable weight; hint: give peft_config = "
+                    "LoraConfig{...}");
     t->order.seed = (uint64_t)(t->args->data_seed >= 0 ? t->args->data_seed : t->args->seed);
     t->order.count = t->train->count;
     t->order.sequential = !strcmp(t->args->train_sampling_strategy, "sequential");
@@ -121,8 +123,8 @@ void trainer_free(struct trainer *t)
         for (int s = 0; s < OPTIMISER_STATES; s++)
             tensor_release(t->trained[i].state[s]);
     }
-    struct tensor *owned[] = {t->sumsq, t->norm, t->factor, t->finite, t->hits, t->losses,
-                              t->eval_losses};
+    struct tensor *owned[] = {t->sumsq, t->norm,   t->factor,     t->finite,
+                              t->hits,  t->losses, t->eval_losses};
     for (int i = 0; i < COUNT_OF(owned); i++)
         tensor_release(owned[i]);
     mem_free(t->trained);
@@ -140,8 +142,9 @@ static int unfreeze(void *ctx, const char *name, struct tensor *param)
 {
     (void)ctx;
     if (param->view.dtype == DT_BLOCK)
-        return fail(ERR_ARG, "training: %s is stored as %s and cannot be trained itself; hint: give "
-                             "peft_config = LoraConfig{...}, or load with dtype = \"float32\"",
+        return fail(ERR_ARG,
+                    "training: %s is stored as %s and cannot be trained itself; hint: give "
+                    "peft_config = LoraConfig{...}, or load with dtype = \"float32\"",
                     name, param->format->name);
     param->requires_grad = true;
     return OK;
@@ -223,10 +226,15 @@ static int make_batch(struct trainer *t, const struct examples *e, const int64_t
     for (int64_t i = from; i < to; i++)
         TRY(pack_add(&t->pack, e, order[i]));
     const struct pack *p = &t->pack;
-    struct batch_rows rows = {.tokens = p->tokens, .sequences = p->sequences,
-                              .targets = p->targets, .ids = p->ids, .positions = p->positions,
-                              .starts = p->starts, .sample = p->sample,
-                              .target_rows = p->target_rows, .target_ids = p->target_ids};
+    struct batch_rows rows = {.tokens = p->tokens,
+                              .sequences = p->sequences,
+                              .targets = p->targets,
+                              .ids = p->ids,
+                              .positions = p->positions,
+                              .starts = p->starts,
+                              .sample = p->sample,
+                              .target_rows = p->target_rows,
+                              .target_ids = p->target_ids};
     return batch_from(t->m->ctx, &rows, t->m->config.vocab_size, b);
 }
 
@@ -246,8 +254,8 @@ static int run_micro(struct trainer *t, struct batch *b)
     b->training = true;
     b->dropout.key = rng_key((uint64_t)t->args->seed, RNG_DROPOUT);
     b->dropout.epoch = (uint32_t)(t->step / t->epoch_steps);
-    int status = model_loss(t->m, b, 1.0 / (double)t->step_targets,
-                            t->args->label_smoothing_factor, &tally, &loss);
+    int status = model_loss(t->m, b, 1.0 / (double)t->step_targets, t->args->label_smoothing_factor,
+                            &tally, &loss);
     if (!status)
         status = tensor_backward(loss, NULL);
     tensor_release(loss);
@@ -282,9 +290,8 @@ static int clip_grads(struct trainer *t)
         struct tensor *g = t->trained[i].param->grad;
         TRY(RUN(ctx, sumsq, .out = t->sumsq->view, .x = g->view));
     }
-    return RUN(ctx, clip, .sumsq = t->sumsq->view, .norm = t->norm->view,
-               .factor = t->factor->view, .finite = t->finite->view,
-               .max_norm = t->args->max_grad_norm);
+    return RUN(ctx, clip, .sumsq = t->sumsq->view, .norm = t->norm->view, .factor = t->factor->view,
+               .finite = t->finite->view, .max_norm = t->args->max_grad_norm);
 }
 
 static int first_bad_gradient(struct trainer *t)
@@ -300,15 +307,17 @@ static int first_bad_gradient(struct trainer *t)
         if (!status)
             status = tensor_read(stats, bad);
         if (!status && bad[1] + bad[2] > 0)
-            status = fail(ERR_NUMERIC, "step %" PRId64 ": the gradient of %s has %.0f NaN and %.0f "
-                                       "infinite values; weights are unchanged; hint: lower the "
-                                       "learning rate, or look at the data and the adapter's weights",
+            status = fail(ERR_NUMERIC,
+                          "step %" PRId64 ": the gradient of %s has %.0f NaN and %.0f "
+                          "infinite values; weights are unchanged; hint: lower the "
+                          "learning rate, or look at the data and the adapter's weights",
                           t->step + 1, t->trained[i].name, bad[1], bad[2]);
     }
     tensor_release(stats);
     return status ? status
-                  : fail(ERR_NUMERIC, "step %" PRId64 ": the gradient's norm is too large for a "
-                                      "number; weights are unchanged; hint: lower the learning rate",
+                  : fail(ERR_NUMERIC,
+                         "step %" PRId64 ": the gradient's norm is too large for a "
+                         "number; weights are unchanged; hint: lower the learning rate",
                          t->step + 1);
 }
 
@@ -357,10 +366,10 @@ static int add_log(struct trainer *t, struct trainer_log entry)
     return OK;
 }
 
-#define EMPTY_LOG                                                                                  \
-    {                                                                                              \
-        .loss = NAN, .grad_norm = NAN, .learning_rate = NAN, .eval_loss = NAN,                     \
-        .eval_accuracy = NAN, .eval_seconds = NAN, .train_loss = NAN, .seconds = NAN               \
+#define EMPTY_LOG                                                                    \
+    {                                                                                \
+        .loss = NAN, .grad_norm = NAN, .learning_rate = NAN, .eval_loss = NAN,       \
+        .eval_accuracy = NAN, .eval_seconds = NAN, .train_loss = NAN, .seconds = NAN \
     }
 
 static bool log_due(const struct trainer *t)

@@ -23,20 +23,20 @@ enum trainer_event_kind {
 struct trainer_log {
     int64_t step;
     double epoch;
-    double loss, grad_norm, learning_rate;       /* training */
+    double loss, grad_norm, learning_rate;         /* training */
     double eval_loss, eval_accuracy, eval_seconds; /* evaluation */
-    double train_loss, seconds;                  /* last entry */
+    double train_loss, seconds;                    /* last entry */
 };
 
 struct trainer_event {
     enum trainer_event_kind kind;
-    int64_t step, total_steps;  /* whole steps done */
+    int64_t step, total_steps; /* whole steps done */
     double epoch;
-    int64_t micro, micro_total; /* of the step or evaluation at hand */
-    int64_t tokens;             /* computed by this micro-batch */
+    int64_t micro, micro_total;            /* of the step or evaluation at hand */
+    int64_t tokens;                        /* computed by this micro-batch */
     double loss, grad_norm, learning_rate; /* STEP: its own values; EVAL: loss */
-    double accuracy;            /* EVAL: share of targets that are the likeliest token */
-    bool logged;                /* STEP: an entry was added to the log */
+    double accuracy;                       /* EVAL: share of targets that are the likeliest token */
+    bool logged;                           /* STEP: an entry was added to the log */
 };
 
 struct trainer;
@@ -64,7 +64,7 @@ int trainer_evaluate(struct trainer *t) MUST_CHECK;
 /* Forgets the micro-batches of a step that is not complete. */
 void trainer_drop_step(struct trainer *t);
 
-int64_t trainer_step(const struct trainer *t);        /* whole steps done */
+int64_t trainer_step(const struct trainer *t); /* whole steps done */
 int64_t trainer_total_steps(const struct trainer *t);
 double trainer_epoch(const struct trainer *t);
 int64_t trainer_trainable(const struct trainer *t);   /* trained weights */

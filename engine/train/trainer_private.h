@@ -9,8 +9,8 @@
 #include "engine/train/trainer.h"
 
 struct trainer {
-    struct model *m;                      /* kept */
-    const struct examples *train, *eval;  /* borrowed */
+    struct model *m;                       /* kept */
+    const struct examples *train, *eval;   /* borrowed */
     const struct training_arguments *args; /* borrowed */
     const struct optimiser *optimiser;
     const struct schedule *schedule;

@@ -49,8 +49,9 @@ static void *no_memory(size_t bytes)
 {
     fail(ERR_MEMORY, "out of memory: %zu bytes wanted, %" PRId64 " in use%s", bytes,
          atomic_load(&live_bytes),
-         atomic_load(&limit) ? " (a limit is set)" : "; hint: close other programs or use a "
-                                                     "smaller batch, model or max_length");
+         atomic_load(&limit) ? " (a limit is set)"
+                             : "; hint: close other programs or use a "
+                               "smaller batch, model or max_length");
     return NULL;
 }
 

@@ -43,19 +43,19 @@ void status_clear(void);
 const char *status_name(int code);
 
 /* return on failure, for the common case of nothing to clean up */
-#define TRY(expr)                                                                                  \
-    do {                                                                                           \
-        int try_status_ = (expr);                                                                  \
-        if (try_status_)                                                                           \
-            return try_status_;                                                                    \
+#define TRY(expr)                 \
+    do {                          \
+        int try_status_ = (expr); \
+        if (try_status_)          \
+            return try_status_;   \
     } while (0)
 
 /* jump to 'out' on failure with the status in a variable named 'status' */
-#define TRY_OUT(expr)                                                                              \
-    do {                                                                                           \
-        status = (expr);                                                                           \
-        if (status)                                                                                \
-            goto out;                                                                              \
+#define TRY_OUT(expr)    \
+    do {                 \
+        status = (expr); \
+        if (status)      \
+            goto out;    \
     } while (0)
 
 #endif

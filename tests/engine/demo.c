@@ -55,8 +55,13 @@ static void one_sequence(struct demo *d, const int32_t *ids, int64_t n, struct b
     int32_t position[512], rows[512], starts[2] = {0, (int32_t)n};
     for (int64_t i = 0; i < n; i++)
         position[i] = rows[i] = (int32_t)i;
-    struct batch_rows r = {.tokens = n, .sequences = 1, .targets = n - 1, .ids = ids,
-                           .positions = position, .starts = starts, .target_rows = rows,
+    struct batch_rows r = {.tokens = n,
+                           .sequences = 1,
+                           .targets = n - 1,
+                           .ids = ids,
+                           .positions = position,
+                           .starts = starts,
+                           .target_rows = rows,
                            .target_ids = ids + 1};
     CHECK(batch_from(d->ctx, &r, d->m->config.vocab_size, b));
 }
@@ -134,7 +139,8 @@ static void greedy(void **state)
         for (int64_t i = 0; i < wanted_n; i++) {
             CHECK(generator_next(gen, &e));
             if (e.token != (int32_t)wanted[i])
-                fail_msg("prompt %d: token %d is %d, wanted %d", p, (int)i, e.token, (int)wanted[i]);
+                fail_msg("prompt %d: token %d is %d, wanted %d", p, (int)i, e.token,
+                         (int)wanted[i]);
         }
         generator_free(gen);
         options_free(&generation_options, &c);
@@ -224,7 +230,8 @@ static void check_gradient(struct demo *d, struct tensor *grad, int t)
     double rel = util_rel_l2(picked, wanted, count);
     double wanted_norm = golden_get(d->g, "gn", NULL)[t];
     if (!(rel <= 1e-4) || !(fabs(sqrt(norm) / wanted_norm - 1) <= 1e-4))
-        fail_msg("gradient %d: rel L2 %.3g, norm %.9g wanted %.9g", t, rel, sqrt(norm), wanted_norm);
+        fail_msg("gradient %d: rel L2 %.3g, norm %.9g wanted %.9g", t, rel, sqrt(norm),
+                 wanted_norm);
     mem_free(all);
 }
 

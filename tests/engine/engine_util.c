@@ -173,8 +173,13 @@ void golden_batch(struct golden *g, struct context *ctx, int64_t vocab, struct b
                 target[n++] = (int32_t)ids[i + 1];
             }
         }
-    struct batch_rows rows = {.tokens = tokens, .sequences = starts - 1, .targets = n, .ids = id,
-                              .positions = position, .starts = begin, .target_rows = row,
+    struct batch_rows rows = {.tokens = tokens,
+                              .sequences = starts - 1,
+                              .targets = n,
+                              .ids = id,
+                              .positions = position,
+                              .starts = begin,
+                              .target_rows = row,
                               .target_ids = target};
     CHECK(batch_from(ctx, &rows, vocab, out));
 }

@@ -12,10 +12,10 @@
 #include <cmocka.h>
 
 /* Fails the running test with status_message() when 'status' is not OK. */
-#define CHECK(expr)                                                                                \
-    do {                                                                                           \
-        if (expr)                                                                                  \
-            fail_msg("%s: %s", #expr, status_message());                                           \
+#define CHECK(expr)                                      \
+    do {                                                 \
+        if (expr)                                        \
+            fail_msg("%s: %s", #expr, status_message()); \
     } while (0)
 
 /* A context on the named device; name NULL: env LORASH_TEST_DEVICE, else "cpu". */

@@ -177,11 +177,11 @@ static void walk(void (*one)(const char *, const struct setting *), const struct
         one(cases[i], s);
 }
 
-#define CASE(kind, setting)                                                                        \
-    static void kind##_##setting(void **state)                                                     \
-    {                                                                                              \
-        (void)state;                                                                               \
-        walk(kind##_case, &setting);                                                               \
+#define CASE(kind, setting)                    \
+    static void kind##_##setting(void **state) \
+    {                                          \
+        (void)state;                           \
+        walk(kind##_case, &setting);           \
     }
 CASE(lora, exact)
 CASE(lora, guarded)
