@@ -10,6 +10,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 comma := ,
+jobs := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 BUILD := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(filter-out gcc,$(CC)),/$(notdir $(CC)))
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(Q),@printf '  %-5s %s\n' $(1) $(2))
@@ -86,7 +87,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(core_o) $(call obj,$(wildcard tests/kerne
 	$(Q)$(CC) $(ldflags) -o $@ $^ -lcmocka $(libs)
 tests: $(test_bin) $(BUILD)/lorash
 test: setup
-	@+$(MAKE) --no-print-directory tests
+	@+$(MAKE) --no-print-directory $(jobs) tests
 	@BUILD=$(BUILD) tests/run
 
 # --- speed of the matrix product (scripts/bench/gemm.c says how to read it)
@@ -112,7 +113,7 @@ check: setup
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 demo: setup
-	@+$(MAKE) --no-print-directory all
+	@+$(MAKE) --no-print-directory $(jobs) all
 	@scripts/demo
 clean:
 	rm -rf build

@@ -127,7 +127,7 @@ const struct lua_class text_class = {
     .name = "GeneratedText",
     .doc = "What model:generate made: tostring and .. give the text; .tokens, .reason and "
            ".tokens_per_second tell about it.",
-    .signature = "model:generate(tokenizer, text)",
+    .signature = "GeneratedText, from model:generate(tokenizer, text)",
     .properties = text_properties,
     .meta = text_meta,
 };
