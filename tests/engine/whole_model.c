@@ -152,8 +152,6 @@ static void guard_is_ref(void **state)
 
 static void cpu_is_near(void **state)
 {
-    if (!cpu_ops_plain.attention_grad)
-        return; /* not built yet */
     on_device(*state, "cpu", DT_F32, 2e-6);
     on_device(*state, "cpu-plain", DT_F32, 2e-6);
 }
@@ -193,8 +191,7 @@ static void same_when_dropped(const struct setup *s, const char *device, enum dt
 static void drop_changes_nothing(void **state)
 {
     same_when_dropped(*state, "ref", DT_F64);
-    if (cpu_ops_plain.attention_grad)
-        same_when_dropped(*state, "cpu", DT_F32);
+    same_when_dropped(*state, "cpu", DT_F32);
 }
 
 /* --- memory used again ----------------------------------------------------------------------- */
