@@ -53,8 +53,8 @@ void node_save(struct node *n, struct tensor *t)
 
 /* Lets go of everything a node holds. A tensor whose last reference goes may own the node before
  * it, and so on: those nodes are pushed on a list instead of recursing. */
-static struct node *dying;
-static bool draining;
+static _Thread_local struct node *dying;
+static _Thread_local bool draining;
 
 static void node_empty(struct node *n)
 {

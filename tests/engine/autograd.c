@@ -7,6 +7,7 @@
 #include "tests/engine/tiny_util.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 static struct tensor *number(struct context *ctx, double value, bool trainable)
@@ -42,6 +43,7 @@ static struct tensor *times(struct tensor *a, struct tensor *b)
 /* --- long chains ----------------------------------------------------------------------------- */
 
 #define LINKS 100000
+#define SMALL_STACK (128 << 10)
 
 static struct tensor *chain(struct tensor *x)
 {
@@ -54,6 +56,34 @@ static struct tensor *chain(struct tensor *x)
     return t;
 }
 
+/* Walks (when asked to) and releases a tensor on a small stack: a frame per link would not fit. */
+struct job {
+    struct tensor *end;
+    bool walk;
+    int status;
+};
+
+static void *on_small_stack(void *arg)
+{
+    struct job *j = arg;
+    if (j->walk)
+        j->status = tensor_backward(j->end, NULL);
+    tensor_release(j->end);
+    return NULL;
+}
+
+static void run_small(struct job *j)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    assert_int_equal(pthread_attr_init(&attr), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attr, (size_t)SMALL_STACK), 0);
+    assert_int_equal(pthread_create(&thread, &attr, on_small_stack, j), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    pthread_attr_destroy(&attr);
+    assert_int_equal(j->status, OK);
+}
+
 static void long_chain_released(void **state)
 {
     (void)state;
@@ -61,7 +91,7 @@ static void long_chain_released(void **state)
     struct tensor *x = number(ctx, 1, true), *end = chain(x);
     assert_true(item(end) == 1 + LINKS);
     assert_int_equal(ctx->live_tensors, LINKS + 1);
-    tensor_release(end); /* takes the whole chain with it, without a stack frame per link */
+    run_small(&(struct job){.end = end});
     assert_int_equal(ctx->live_tensors, 1);
     tensor_release(x);
     util_context_free(ctx);
@@ -72,10 +102,9 @@ static void long_chain_walked(void **state)
     (void)state;
     struct context *ctx = util_context("ref", DT_F64, 1);
     struct tensor *x = number(ctx, 1, true), *end = chain(x);
-    CHECK(tensor_backward(end, NULL));
+    run_small(&(struct job){.end = end, .walk = true});
     assert_true(item(x->grad) == 1);
-    assert_int_equal(ctx->live_tensors, 3); /* x, its gradient, the end: the rest went on the way */
-    tensor_release(end);
+    assert_int_equal(ctx->live_tensors, 2);
     tensor_release(x);
     util_context_free(ctx);
 }
@@ -312,7 +341,7 @@ static struct model *trained_model(struct context *ctx, bool lora)
 
 /* Fails allocation 1, 2, 3 ... of a step, once or from there on, in a context without cached
  * blocks: every time ERR_MEMORY and nothing kept; afterwards a step gives the usual bits. */
-static void every_allocation(const char *device, bool lora, bool for_good)
+static void every_allocation(const char *device, bool lora, bool for_good, int step)
 {
     struct context *ctx = gc_context(device, DT_F64);
     struct model *m = trained_model(ctx, lora);
@@ -323,7 +352,7 @@ static void every_allocation(const char *device, bool lora, bool for_good)
     tiny_clear_gradients(m);
     context_trim(ctx);
     int64_t blocks = mem_stats().live_blocks, tensors = ctx->live_tensors, refused_steps = 0;
-    for (n = 1;; n++) {
+    for (n = 1;; n += step) {
         mem_fail_at(n, for_good);
         int status = whole_step(m, &loss);
         int64_t seen = mem_fail_at(0, 0);
@@ -341,7 +370,7 @@ static void every_allocation(const char *device, bool lora, bool for_good)
         assert_int_equal(ctx->live_tensors, tensors);
         assert_int_equal(mem_stats().live_blocks, blocks);
         assert_true(ctx->grad);
-        if (n % 13 == 0) { /* the next step is as good as any */
+        if (n % (13 * step) == 1) { /* the next step is as good as any */
             CHECK(whole_step(m, &loss));
             double *got = tiny_gradients(m, &count);
             assert_true(loss == wanted_loss);
@@ -351,7 +380,7 @@ static void every_allocation(const char *device, bool lora, bool for_good)
             context_trim(ctx);
         }
     }
-    assert_true(n > 300 && refused_steps > n / 2);
+    assert_true(n > 300 && refused_steps > n / (2 * step));
     mem_free(wanted);
     model_release(m);
     util_context_free(ctx);
@@ -360,25 +389,77 @@ static void every_allocation(const char *device, bool lora, bool for_good)
 static void no_memory_full(void **state)
 {
     (void)state;
-    every_allocation("ref", false, true);
+    every_allocation("ref", false, true, 1);
 }
 
 static void no_memory_lora(void **state)
 {
     (void)state;
-    every_allocation("ref", true, true);
+    every_allocation("ref", true, true, 1);
 }
 
 static void no_memory_once(void **state)
 {
     (void)state;
-    every_allocation("ref", true, false);
+    every_allocation("ref", true, false, 1);
 }
 
 static void no_memory_guard(void **state)
 {
     (void)state;
-    every_allocation("guard", true, false);
+    every_allocation("guard", true, false, 5);
+}
+
+/* The user stops the step at operation 1, 2, 3 ...: ERR_CANCELLED (or it was too late: the usual
+ * result), nothing kept, and the next step gives the usual bits. */
+static volatile int stop;
+static int64_t stop_at, operations;
+
+static void count_operation(struct device *d)
+{
+    (void)d;
+    stop = stop || ++operations == stop_at;
+}
+
+static void do_nothing(struct device *d)
+{
+    (void)d;
+}
+
+static void cancelled(void **state)
+{
+    (void)state;
+    struct context *ctx = gc_context("ref", DT_F64);
+    struct model *m = trained_model(ctx, true);
+    double loss, wanted;
+    int64_t tensors = ctx->live_tensors, stopped = 0;
+    stop_at = operations = stop = 0;
+    CHECK(whole_step(m, &wanted));
+    tiny_clear_gradients(m);
+    ctx->device->enter = count_operation;
+    ctx->device->leave = do_nothing;
+    m->cancel = &stop;
+    for (stop_at = 1;; stop_at++) {
+        operations = stop = 0;
+        int status = whole_step(m, &loss);
+        bool met = stop;
+        stop = 0;
+        assert_true(status == ERR_CANCELLED || (!status && loss == wanted));
+        stopped += status != OK;
+        tiny_clear_gradients(m);
+        assert_int_equal(ctx->live_tensors, tensors);
+        assert_true(ctx->grad);
+        if (!met)
+            break;
+        stop_at += 4;
+        operations = -1000000;
+        CHECK(whole_step(m, &loss));
+        tiny_clear_gradients(m);
+        assert_true(loss == wanted);
+    }
+    assert_true(stopped > 5);
+    model_release(m);
+    util_context_free(ctx);
 }
 
 /* Making the model and the adapter, likewise. */
@@ -539,8 +620,8 @@ int main(void)
         TEST(switched_off),        TEST(not_differentiable), TEST(leaves_collect),
         TEST(seed_stays),          TEST(write_to_a_window),  TEST(power_at_zero),
         TEST(no_memory_full),      TEST(no_memory_lora),     TEST(no_memory_once),
-        TEST(no_memory_guard),     TEST(no_memory_making),   TEST(steady_step),
-        TEST(cache_yields),        TEST(size_classes),
+        TEST(no_memory_guard),     TEST(no_memory_making),   TEST(cancelled),
+        TEST(steady_step),         TEST(cache_yields),       TEST(size_classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,7 @@ int tiny_model_try(struct context *ctx, const struct tiny_options *o, struct mod
     m->refs = 1;
     m->ctx = context_keep(ctx);
     m->arch = &llama_architecture;
+    m->cancel_at = 1;
     m->config = (struct model_config){.model_type = "llama",
                                       .vocab_size = TINY_VOCAB,
                                       .hidden_size = 8,

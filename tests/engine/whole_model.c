@@ -194,6 +194,41 @@ static void drop_changes_nothing(void **state)
     same_when_dropped(*state, "cpu", DT_F32);
 }
 
+/* What a block of 'bytes' takes in the context's size classes. */
+static int64_t rounded(struct context *ctx, int64_t bytes)
+{
+    void *data;
+    size_t got;
+    CHECK(context_alloc(ctx, (size_t)bytes, &data, &got));
+    context_free(ctx, data, got);
+    return (int64_t)got;
+}
+
+static int64_t in_use_after_forward(struct rig *r, bool keep_dropped)
+{
+    struct tensor *hidden;
+    r->ctx->keep_dropped = keep_dropped;
+    CHECK(model_forward(r->m, &r->b, &hidden));
+    int64_t bytes = r->ctx->device->live_bytes - r->ctx->cached_bytes;
+    tensor_release(hidden);
+    context_trim(r->ctx); /* scratch is not to count */
+    return bytes;
+}
+
+/* Of every layer both normalised activations and the MLP's product are gone after forward. */
+static void what_is_dropped(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, &setups[0], "ref", DT_F64);
+    const struct model_config *c = &r.m->config;
+    int64_t norm = rounded(r.ctx, r.b.tokens * c->hidden_size * 8);
+    int64_t product = rounded(r.ctx, r.b.tokens * c->intermediate_size * 8);
+    int64_t kept = in_use_after_forward(&r, true), dropped = in_use_after_forward(&r, false);
+    assert_int_equal(kept - dropped, c->num_hidden_layers * (2 * norm + product));
+    rig_close(&r);
+}
+
 /* --- memory used again ----------------------------------------------------------------------- */
 
 /* Steps of one context, with batches of changing size, equal those of a fresh context each. */
@@ -318,6 +353,39 @@ static void fused_loss(void **state)
     rig_close(&r);
 }
 
+/* With one layer and a window of w, a token is seen by the w - 1 after it and no further. */
+static void window_reaches(void **state)
+{
+    (void)state;
+    struct context *ctx = gc_context("ref", DT_F64);
+    struct model *m = tiny_model(ctx, &(struct tiny_options){.window = 3, .layers = 1});
+    double logits[2][8 * TINY_VOCAB];
+    int32_t ids[8] = {1, 2, 3, 4, 5, 6, 7, 8}, positions[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+    int32_t starts[2] = {0, 8};
+    struct batch_rows rows = {
+        .tokens = 8, .sequences = 1, .ids = ids, .positions = positions, .starts = starts};
+    ctx->grad = false;
+    for (int i = 0; i < 2; i++) {
+        struct batch b;
+        struct tensor *hidden, *out;
+        ids[2] = 3 + i;
+        CHECK(batch_from(ctx, &rows, TINY_VOCAB, &b));
+        CHECK(model_forward(m, &b, &hidden));
+        CHECK(model_logits(m, hidden, NULL, &out));
+        CHECK(tensor_read_double(out, logits[i]));
+        tensor_release(out);
+        tensor_release(hidden);
+        batch_free(&b);
+    }
+    for (int t = 0; t < 8; t++) {
+        bool same = !memcmp(logits[0] + t * TINY_VOCAB, logits[1] + t * TINY_VOCAB,
+                            TINY_VOCAB * sizeof(double));
+        assert_int_equal(same, t < 2 || t > 4);
+    }
+    model_release(m);
+    util_context_free(ctx);
+}
+
 /* A batch without targets: a loss of zero that needs no gradient. */
 static void no_targets(void **state)
 {
@@ -364,6 +432,7 @@ int main(void)
         EACH(differences),           EACH(guard_is_ref),         EACH(cpu_is_near),
         EACH(reused_memory),         EACH(drop_changes_nothing), EACH(packed_is_separate),
         TEST(dropout_is_real, NULL), TEST(fused_loss, NULL),     TEST(no_targets, NULL),
+        TEST(what_is_dropped, NULL), TEST(window_reaches, NULL),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
