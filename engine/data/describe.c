@@ -25,10 +25,13 @@ int64_t column_empty(const struct column *c)
 /* A table of this one column, to be freed. */
 static int alone(const struct column *c, struct table **out)
 {
-    TRY(table_new(out));
-    int status = table_add(*out, "value", c);
+    struct table *made;
+    TRY(table_new(&made));
+    int status = table_add(made, "value", c);
     if (status)
-        table_free(*out);
+        table_free(made);
+    else
+        *out = made;
     return status;
 }
 
@@ -150,10 +153,13 @@ static int describe_texts(const struct column *c, struct column *to)
 static int describe_column(const struct column *c, struct column **out)
 {
     bool number = c->type == COLUMN_INT || c->type == COLUMN_FLOAT;
-    TRY(column_new(number ? COLUMN_FLOAT : COLUMN_TEXT, out));
-    int status = number ? describe_numbers(c, *out) : describe_texts(c, *out);
+    struct column *made;
+    TRY(column_new(number ? COLUMN_FLOAT : COLUMN_TEXT, &made));
+    int status = number ? describe_numbers(c, made) : describe_texts(c, made);
     if (status)
-        column_free(*out);
+        column_free(made);
+    else
+        *out = made;
     return status;
 }
 

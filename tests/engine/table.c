@@ -27,6 +27,7 @@ static int random_table(uint64_t seed, int64_t rows, struct table **out)
 {
     struct rng_key key = rng_key(seed, RNG_USER);
     struct column *c[4] = {0};
+    struct table *t = NULL;
     static const char *const names[] = {"k", "x", "t", "b"};
     int status = OK;
     TRY_OUT(column_new(COLUMN_INT, &c[0]));
@@ -43,12 +44,13 @@ static int random_table(uint64_t seed, int64_t rows, struct table **out)
         TRY_OUT(r % 3 ? column_add_text(c[2], text, (size_t)n) : column_add_null(c[2]));
         TRY_OUT(column_add_bool(c[3], r >> 63));
     }
-    TRY_OUT(table_new(out));
-    for (int i = 0; i < 4 && !status; i++)
-        status = table_add(*out, names[i], c[i]);
-    if (status)
-        table_free(*out);
+    TRY_OUT(table_new(&t));
+    for (int i = 0; i < 4; i++)
+        TRY_OUT(table_add(t, names[i], c[i]));
+    *out = t;
+    t = NULL;
 out:
+    table_free(t);
     for (int i = 0; i < 4; i++)
         column_free(c[i]);
     return status;
