@@ -39,6 +39,9 @@ static void views(void **state)
     assert_false(view_same_shape(v, d2(NULL, 6, 4)));
     assert_int_equal(view_count((struct view){x, DT_F64, 0, {0}, {0}}), 1);
     assert_true(view_is_contiguous(d2(x, 0, 5)));
+    /* where there is one row, or one column, its stride means nothing */
+    assert_true(view_is_contiguous((struct view){x, DT_F64, 3, {1, 4, 1}, {77, 1, 99}}));
+    assert_false(view_is_contiguous((struct view){x, DT_F64, 2, {2, 2}, {2, 0}}));
     struct wview w = wview_of(view_slice(d2(x, 4, 6), 1, 2, 3));
     assert_true(w.rows == 4 && w.cols == 3 && w.row_stride == 6 && w.data == x + 2);
     assert_string_equal(w.format->name, "f64");
@@ -141,7 +144,7 @@ static void unary_values(void **state)
         {UNARY_NE, 1, 0, 1, 0},
     };
     for (int i = 0; i < COUNT_OF(cases); i++) {
-        double x = cases[i].x, y;
+        double x = cases[i].x, y = NAN;
         REF(unary, .y = d1(&y, 1), .x = d1(&x, 1), .kind = cases[i].kind, .alpha = cases[i].alpha,
             .beta = cases[i].beta);
         ref_near(y, cases[i].want, 4e-15, "unary");
@@ -160,7 +163,7 @@ static void binary_values(void **state)
 {
     (void)state;
     static const double want[BINARY_COUNT] = {5, -1, 6, 2.0 / 3, 8, 3, 2, 8, 0, 1, 0, 1, 0, 1};
-    double a = 2, b = 3, z, nan = NAN;
+    double a = 2, b = 3, z = 0, nan = NAN;
     for (int k = 0; k < BINARY_COUNT; k++) {
         REF(binary, .z = d1(&z, 1), .a = d1(&a, 1), .b = d1(&b, 1), .kind = k, .alpha = 2);
         ref_near(z, want[k], EPS, "binary");
@@ -285,7 +288,7 @@ static void embedding(void **state)
 static void norm_by_hand(void **state)
 {
     (void)state;
-    double x[2] = {1, 1}, res[2] = {2, 3}, w[2] = {1, 2}, y[2], rstd;
+    double x[2] = {1, 1}, res[2] = {2, 3}, w[2] = {1, 2}, y[2], rstd = NAN;
     double r = 1 / sqrt(12.5 + 0.5);
     REF(rms_norm, .y = d2(y, 1, 2), .x = d2(x, 1, 2), .res = d2(res, 1, 2), .sum = d2(x, 1, 2),
         .w = d1(w, 2), .rstd = d1(&rstd, 1), .eps = 0.5);
@@ -446,14 +449,14 @@ static void clipping(void **state)
         {INFINITY, 1, 1, INFINITY, 0, 0},
     };
     for (int i = 0; i < COUNT_OF(cases); i++) {
-        double norm, factor, finite;
+        double norm = -1, factor = -1, finite = -1;
         REF(clip, .sumsq = d1(&cases[i].sumsq, 1), .loss = d1(&cases[i].loss, 1),
             .norm = d1(&norm, 1), .factor = d1(&factor, 1), .finite = d1(&finite, 1),
             .max_norm = cases[i].max_norm);
         assert_true(norm == cases[i].norm && factor == cases[i].factor &&
                     finite == cases[i].finite);
     }
-    double nan = NAN, norm, factor, finite;
+    double nan = NAN, norm = 0, factor = 0, finite = 1;
     REF(clip, .sumsq = d1(&nan, 1), .norm = d1(&norm, 1), .factor = d1(&factor, 1),
         .finite = d1(&finite, 1));
     assert_true(isnan(norm) && finite == 0);
