@@ -15,8 +15,9 @@ struct attention_case {
     int64_t window, page_rows;
     double softcap;
     bool causal, slopes, k_len, lse;
-    bool fused;  /* q, k, v are windows of one [T, (Hq + 2 Hk) * D] buffer; wants nq = nk */
-    double size; /* of q and k; 0 = 1 */
+    bool fused;      /* q, k, v are windows of one [T, (Hq + 2 Hk) * D] buffer; wants nq = nk */
+    double size;     /* of q and k; 0 = 1 */
+    int32_t outside; /* rows before and after those of all sequences */
 };
 
 /* Row starts and the like, from the lengths. */
@@ -28,14 +29,15 @@ struct layout_of {
 static struct layout_of lay_out(const struct attention_case *c)
 {
     struct layout_of l = {.max_pages = 1};
+    l.q_start[0] = l.k_start[0] = c->outside;
     for (int s = 0; s < c->seqs; s++) {
         l.q_start[s + 1] = l.q_start[s] + c->nq[s];
         l.k_start[s + 1] = l.k_start[s] + c->nk[s] + c->room[s];
         l.max_q = c->nq[s] > l.max_q ? c->nq[s] : l.max_q;
         l.max_k = c->nk[s] > l.max_k ? c->nk[s] : l.max_k;
     }
-    l.q_rows = l.q_start[c->seqs];
-    l.k_rows = l.k_start[c->seqs];
+    l.q_rows = l.q_start[c->seqs] + c->outside;
+    l.k_rows = l.k_start[c->seqs] + c->outside;
     if (c->page_rows) { /* pages dealt out round robin from the end: neighbours lie far apart */
         l.max_pages = l.max_k / c->page_rows + 1;
         int64_t pages = l.max_pages * c->seqs;
@@ -217,6 +219,7 @@ static const struct attention_case both[] = {
      .lse = true,
      .fused = true},
     {"257", 1, {257}, {257}, {0}, 2, 1, 16, .causal = true, .lse = true},
+    {"rows outside", 2, {5, 20}, {5, 30}, {0}, 4, 2, 16, .causal = true, .lse = true, .outside = 3},
     {"large scores", 1, {40}, {40}, {0}, 2, 1, 16, .causal = true, .lse = true, .size = 2},
 };
 

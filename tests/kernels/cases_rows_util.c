@@ -148,6 +148,7 @@ struct rope_case {
     enum layout layout;
     bool interleaved, inverse, in_place;
     double scale, high;
+    bool f32; /* frequencies stored so */
 };
 
 static void rope_sizes(struct rig *r, const struct rope_args *a, const struct rope_case *c)
@@ -170,7 +171,8 @@ static void rope(struct rig *r, const void *params)
     double freq[256];
     for (int64_t i = 0; i < c->pairs; i++)
         freq[i] = pow(10000, -(double)i / (double)c->pairs);
-    a.inv_freq = rig_doubles(r, "inv_freq", freq, c->pairs);
+    struct tensor inv = {"inv_freq", DT_F32, 1, {c->pairs}, DENSE, UNIFORM, 0, 1};
+    a.inv_freq = c->f32 ? rig_in(r, inv) : rig_doubles(r, "inv_freq", freq, c->pairs);
     struct tensor pos = {"pos", DT_I32, 1, {c->rows}, DENSE, WHOLE, 0, c->high};
     a.pos = rig_in(r, pos);
     struct tensor x = {"x", REAL, 3, {c->rows, c->heads, c->width}, c->layout, NORMAL, 0, 0};
@@ -193,13 +195,22 @@ static void rope_cases(void)
     parity_begin("rope");
     for (int i = 0; i < 9; i++)
         for (int k = 0; k < 8; k++) {
-            struct rope_case c = {
-                parity_sizes[(i + k) % 8], k % 3 + 1,           widths[i][0], widths[i][1],
-                k & 1 ? GAPS : DENSE,      k >> 1 & 1,          k >> 2,       (i + k) % 3 == 0,
-                k % 2 ? 1 : 1.19,          k < 6 ? 300 : 100000};
+            struct rope_case c = {parity_sizes[(i + k) % 8],
+                                  k % 3 + 1,
+                                  widths[i][0],
+                                  widths[i][1],
+                                  k & 1 ? GAPS : DENSE,
+                                  k >> 1 & 1,
+                                  k >> 2,
+                                  (i + k) % 3 == 0,
+                                  k % 2 ? 1 : 1.19,
+                                  k < 6 ? 300 : 100000,
+                                  k == 3};
             parity_case(rope, &c, "%lldx%lldx%lld, way %d", (long long)c.rows, (long long)c.heads,
                         (long long)c.width, k);
         }
+    struct rope_case c = {33, 2, 64, 32, DENSE, false, false, false, 1, 5000, true};
+    parity_case(rope, &c, "frequencies in f32");
     parity_end();
 }
 

@@ -2,9 +2,10 @@
  *
  * A case is written once, as a function that makes its tensors and runs its operation through a
  * struct rig. It is run on 'ref' over f64 views (the truth), on 'guard' (must give the same bits),
- * and on every build of the cpu device over f32 views with 1, 2, 3 and 4 threads: judged against
- * the truth, and bit for bit among the thread counts. Around every tensor lie bands of 1,024
- * elements; they, the gaps of strided views and all inputs must come back unchanged. */
+ * on 'ref' over f32 views, and on every build of the cpu device over f32 views with 1, 2, 3 and 4
+ * threads: judged against the truth, and bit for bit among the thread counts. Around every tensor
+ * lie bands of 1,024 elements; they, the gaps of strided views and all inputs must come back
+ * unchanged. */
 #ifndef TESTS_KERNELS_PARITY_UTIL_H
 #define TESTS_KERNELS_PARITY_UTIL_H
 
