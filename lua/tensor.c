@@ -321,8 +321,9 @@ static int reduce(lua_State *L, int (*op)(struct tensor *, int, bool, struct ten
 {
     struct tensor *x = operand(L, 1, NULL);
     int dim = dimension(L, 2, x);
+    bool keep = lua_toboolean(L, 3);
     struct tensor **out = lua_tensor_new(L);
-    bind_check(L, op(x, dim, lua_toboolean(L, 3), out));
+    bind_check(L, op(x, dim, keep, out));
     return 1;
 }
 

@@ -26,6 +26,7 @@ struct progress {
     double rate; /* tokens a second of the last step */
     double loss, norm, lr, loss_sum;
     bool header;
+    bool partial; /* the step at hand was begun in an earlier call: its time is not known */
 };
 
 static double now(void)
@@ -222,14 +223,17 @@ static void print_eval(const struct trainer_event *e)
 static void step_done(struct progress *p, const struct trainer_event *e)
 {
     double t = now(), seconds = t - p->step_begun;
-    if (p->steps >= RECENT)
-        memmove(p->recent, p->recent + 1, (RECENT - 1) * sizeof *p->recent);
-    p->recent[p->steps < RECENT ? p->steps : RECENT - 1] = seconds;
-    if (p->steps >= SPARKS)
-        memmove(p->losses, p->losses + 1, (SPARKS - 1) * sizeof *p->losses);
-    p->losses[p->steps < SPARKS ? p->steps : SPARKS - 1] = e->loss;
-    p->steps++;
-    p->rate = seconds > 0 ? (double)p->step_tokens / seconds : 0;
+    if (!p->partial) {
+        if (p->steps >= RECENT)
+            memmove(p->recent, p->recent + 1, (RECENT - 1) * sizeof *p->recent);
+        p->recent[p->steps < RECENT ? p->steps : RECENT - 1] = seconds;
+        if (p->steps >= SPARKS)
+            memmove(p->losses, p->losses + 1, (SPARKS - 1) * sizeof *p->losses);
+        p->losses[p->steps < SPARKS ? p->steps : SPARKS - 1] = e->loss;
+        p->steps++;
+        p->rate = seconds > 0 ? (double)p->step_tokens / seconds : 0;
+    }
+    p->partial = false;
     p->step_tokens = 0;
     p->step_begun = t;
     p->loss = e->loss;
@@ -279,6 +283,20 @@ static int pull(struct progress *p, enum trainer_event_kind last, struct trainer
 
 /* --- results ---------------------------------------------------------------------------------- */
 
+static int output_text(lua_State *L)
+{
+    char line[160];
+    lua_getfield(L, 1, "global_step");
+    lua_getfield(L, 1, "training_loss");
+    lua_getfield(L, 1, "status");
+    snprintf(line, sizeof line,
+             "TrainOutput{ global_step = %lld, training_loss = %.4f, status = \"%s\" }",
+             lua_tointeger(L, -3), lua_tonumber(L, -2), lua_tostring(L, -1));
+    lua_pushstring(L, line);
+    return 1;
+}
+
+/* A table that prints itself in one line. */
 static void push_result(lua_State *L, struct progress *p, const char *how)
 {
     struct trainer_object *o = p->o;
@@ -302,6 +320,11 @@ static void push_result(lua_State *L, struct progress *p, const char *how)
     lua_setfield(L, -2, "train_runtime");
     lua_pushnumber(L, o->seconds > 0 ? (double)p->tokens / (now() - p->begun) : 0);
     lua_setfield(L, -2, "tokens_per_second");
+    if (luaL_newmetatable(L, "lorash.TrainOutput")) {
+        lua_pushcfunction(L, output_text);
+        lua_setfield(L, -2, "__tostring");
+    }
+    lua_setmetatable(L, -2);
 }
 
 static void report_pause(lua_State *L, const struct trainer_event *e)
@@ -347,6 +370,7 @@ int trainer_train(lua_State *L)
     struct progress p = {.o = o, .begun = now(), .loss = NAN};
     struct trainer_event e = {0};
     p.step_begun = p.printed = p.begun;
+    p.partial = trainer_in_step(o->trainer);
     if (trainer_step(o->trainer) == trainer_total_steps(o->trainer)) {
         bind_note(L,
                   "all %" PRId64 " steps are done; hint: a new SFTTrainer{...} goes on from here",

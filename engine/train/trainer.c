@@ -551,6 +551,11 @@ int64_t trainer_step(const struct trainer *t)
     return t->step;
 }
 
+bool trainer_in_step(const struct trainer *t)
+{
+    return t->in_step;
+}
+
 int64_t trainer_total_steps(const struct trainer *t)
 {
     return t->total_steps;

@@ -65,6 +65,7 @@ int trainer_evaluate(struct trainer *t) MUST_CHECK;
 void trainer_drop_step(struct trainer *t);
 
 int64_t trainer_step(const struct trainer *t); /* whole steps done */
+bool trainer_in_step(const struct trainer *t); /* paused inside one */
 int64_t trainer_total_steps(const struct trainer *t);
 double trainer_epoch(const struct trainer *t);
 int64_t trainer_trainable(const struct trainer *t);   /* trained weights */
