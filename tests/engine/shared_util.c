@@ -114,6 +114,14 @@ static void one_bad_input(const char *bytes, size_t length,
     free(copy);
 }
 
+static void check_peak(int64_t before, int64_t bytes_limit)
+{
+    int64_t used = mem_stats().peak_bytes - before;
+    if (used > bytes_limit)
+        fail_msg("%lld bytes in use at the peak, at most %lld wanted", (long long)used,
+                 (long long)bytes_limit);
+}
+
 void bad_input_sweep(const void *bytes, size_t length, size_t limit, int64_t bytes_limit,
                      int (*parse)(const char *bytes, size_t length))
 {
@@ -131,9 +139,37 @@ void bad_input_sweep(const void *bytes, size_t length, size_t limit, int64_t byt
         copy[bit / 8] ^= (char)(1 << bit % 8);
     }
     free(copy);
-    if (mem_stats().peak_bytes - before > bytes_limit)
-        fail_msg("%lld bytes in use at the peak, at most %lld wanted",
-                 (long long)(mem_stats().peak_bytes - before), (long long)bytes_limit);
+    check_peak(before, bytes_limit);
+}
+
+void bad_number_sweep(const void *bytes, size_t length, size_t limit, int64_t bytes_limit,
+                      int (*parse)(const char *bytes, size_t length))
+{
+    static const uint64_t numbers[] = {0,
+                                       1,
+                                       4096,
+                                       UINT64_MAX,
+                                       INT64_MAX,
+                                       UINT32_MAX,
+                                       (uint64_t)1 << 63,
+                                       (uint64_t)1 << 61,
+                                       INT32_MAX,
+                                       0xFFFF};
+    size_t n = length < limit ? length : limit;
+    char *copy = malloc(length + 1);
+    assert_non_null(copy);
+    memcpy(copy, bytes, length);
+    mem_reset_peak();
+    int64_t before = mem_stats().live_bytes;
+    for (size_t width = 4; width <= 8; width += 4)
+        for (size_t at = 0; at + width <= n; at++)
+            for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+                memcpy(copy + at, &numbers[i], width); /* little-endian machines */
+                one_bad_input(copy, length, parse);
+                memcpy(copy + at, (const char *)bytes + at, width);
+            }
+    free(copy);
+    check_peak(before, bytes_limit);
 }
 
 void memory_sweep(int (*work)(void *ctx), void *ctx)

@@ -24,6 +24,11 @@ void temp_write(const char *name, const void *bytes, size_t length);
 void bad_input_sweep(const void *bytes, size_t length, size_t limit, int64_t bytes_limit,
                      int (*parse)(const char *bytes, size_t length));
 
+/* The same with every 4 and 8 bytes from the start overwritten by numbers that sizes and counts must
+ * survive: 0, 1, the largest, its half, and what wraps when multiplied. */
+void bad_number_sweep(const void *bytes, size_t length, size_t limit, int64_t bytes_limit,
+                      int (*parse)(const char *bytes, size_t length));
+
 /* Fails the n-th allocation for n = 1, 2, ... (once, and for good) until 'work' succeeds; it must
  * return ERR_MEMORY every time before that and leave no block behind. Work that frees all it made
  * returns OK. */

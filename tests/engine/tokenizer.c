@@ -653,6 +653,7 @@ static void broken_gguf(void **state)
     char *bytes = toy_gguf(&length, "smollm");
     assert_int_equal(parse_gguf(bytes, length), OK);
     bad_input_sweep(bytes, length, 4096, 16 << 20, parse_gguf);
+    bad_number_sweep(bytes, length, 1024, 16 << 20, parse_gguf);
     mem_free(bytes);
 }
 
