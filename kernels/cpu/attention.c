@@ -158,7 +158,7 @@ static void attend_tile(const struct block *b, int64_t t, int64_t k0, int64_t n,
     if (low >= high)
         return;
     for (int64_t c = low / TILE_COLS * TILE_COLS; c < high; c += TILE_COLS)
-        tile_scores(b->scores + c, s->keys, q, b->panels + c * s->width, s->width);
+        CPU(at_scores)(b->scores + c, s->keys, q, b->panels + c * s->width, s->width);
     int64_t from = low / VF_LANES * VF_LANES, to = (high + VF_LANES - 1) / VF_LANES * VF_LANES;
     for (int r = 0; r < TILE_ROWS; r++) {
         row[r].from = from, row[r].to = to;
@@ -170,7 +170,7 @@ static void attend_tile(const struct block *b, int64_t t, int64_t k0, int64_t n,
             for (int64_t c = 0; c < s->pad; c += VF_LANES)
                 vf_store(out[r] + c, vf_load(out[r] + c) * shrink);
     }
-    tile_rows(out, p, 1, values + low * value_stride, value_stride, high - low, s->pad);
+    CPU(at_product)(out, p, 1, values + low * value_stride, value_stride, high - low, s->pad);
 }
 
 /* Keys [k0, k0 + n): transposes them, makes the values readable, runs all rows. */

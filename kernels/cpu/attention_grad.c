@@ -145,8 +145,9 @@ static void grad_tile(const struct work *w, int64_t t)
     if (low >= high)
         from = to = 0;
     for (int64_t c = from / TILE_COLS * TILE_COLS; c < to; c += TILE_COLS) {
-        tile_scores(w->p + t * s->keys + c, s->keys, q, w->k_panels + c * s->width, s->width);
-        tile_scores(w->ds + t * s->keys + c, s->keys, dout, w->v_panels + c * s->width, s->width);
+        CPU(at_scores)(w->p + t * s->keys + c, s->keys, q, w->k_panels + c * s->width, s->width);
+        CPU(at_scores)
+        (w->ds + t * s->keys + c, s->keys, dout, w->v_panels + c * s->width, s->width);
     }
     for (int64_t r = t; r <= last; r++)
         row_gradient(w, r, from, to);
@@ -159,7 +160,7 @@ static void grad_tile(const struct work *w, int64_t t)
         if (t + r <= last)
             dq[r] = row_of(&w->dq, w->q.q0 + i, w->key_head * s->group + head);
     }
-    tile_rows(dq, ds, 1, w->k_rows + low * w->k_stride, w->k_stride, high - low, s->width);
+    CPU(at_product)(dq, ds, 1, w->k_rows + low * w->k_stride, w->k_stride, high - low, s->width);
 }
 
 /* --- a block of queries against a block of keys ------------------------------------------------ */
@@ -210,8 +211,8 @@ static void add_to_keys(const struct work *w)
             dv[r] = w->dv + (j + r) * s->pad;
             dk[r] = w->dk + (j + r) * s->pad;
         }
-        tile_rows(dv, p, s->keys, w->dout + begin * s->pad, s->pad, end - begin, s->pad);
-        tile_rows(dk, ds, s->keys, w->q_copy + begin * s->pad, s->pad, end - begin, s->pad);
+        CPU(at_product)(dv, p, s->keys, w->dout + begin * s->pad, s->pad, end - begin, s->pad);
+        CPU(at_product)(dk, ds, s->keys, w->q_copy + begin * s->pad, s->pad, end - begin, s->pad);
     }
 }
 
