@@ -3,7 +3,7 @@
  * make bench-ops && build/scripts/bench/ops [-i avx2] [-t threads] [-s seconds] [-c] [word]
  * Two settings: 'short', 184 tokens in 8 sequences of 23; 'long', one sequence of 512. A figure is
  * the best of its calls: on a busy machine that is the honest one. -c measures the CPU time of one
- * thread instead of the time on the wall. 'word' picks the lines that hold it. */
+ * thread instead of the time on the wall. 'word' picks the lines that hold it, '=word' the one line. */
 #include "kernels/base/mem.h"
 #include "kernels/base/pool.h"
 #include "kernels/base/rng.h"
@@ -68,7 +68,7 @@ static void *scratch(size_t bytes)
     do {                                                                                      \
         char line[64];                                                                        \
         snprintf(line, sizeof line, "%s %s", setting, label);                                 \
-        if (word && !strstr(line, word))                                                      \
+        if (word && (*word == '=' ? strcmp(line, word + 1) != 0 : !strstr(line, word)))       \
             break;                                                                            \
         struct op##_args a = {__VA_ARGS__};                                                   \
         size_t bytes = k_##op##_workspace(dev, &a);                                           \
