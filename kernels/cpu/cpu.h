@@ -120,37 +120,62 @@ static inline vf vf_select(vi mask, vf a, vf b)
 /* NaN where either is NaN for vf_max(a, b) only if a is: callers that care test for it. */
 static inline vf vf_max(vf a, vf b)
 {
+#if defined(CPU_AVX512)
+    return (vf)_mm512_max_ps((__m512)b, (__m512)a); /* of the two, the second where one is NaN */
+#elif defined(CPU_AVX2) && VF_LANES == 8
+    return (vf)_mm256_max_ps((__m256)b, (__m256)a);
+#else
     return vf_select(a < b, b, a);
+#endif
 }
 
 static inline vf vf_min(vf a, vf b)
 {
+#if defined(CPU_AVX512)
+    return (vf)_mm512_min_ps((__m512)b, (__m512)a);
+#elif defined(CPU_AVX2) && VF_LANES == 8
+    return (vf)_mm256_min_ps((__m256)b, (__m256)a);
+#else
     return vf_select(b < a, b, a);
+#endif
 }
 
-/* Sum and maximum over the lanes, in a fixed tree. */
+/* Lane i of the result is lane i + n of v, for the lanes that a tree over the lanes still needs. */
+#if VF_LANES == 4
+#define VF_DOWN_2(v) __builtin_shufflevector(v, v, 2, 3, 2, 3)
+#define VF_DOWN_1(v) __builtin_shufflevector(v, v, 1, 1, 3, 3)
+#define VF_FOLD(v, op) (v = op(v, VF_DOWN_2(v)), v = op(v, VF_DOWN_1(v)))
+#elif VF_LANES == 8
+#define VF_DOWN_4(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7)
+#define VF_DOWN_2(v) __builtin_shufflevector(v, v, 2, 3, 2, 3, 6, 7, 6, 7)
+#define VF_DOWN_1(v) __builtin_shufflevector(v, v, 1, 1, 3, 3, 5, 5, 7, 7)
+#define VF_FOLD(v, op) (v = op(v, VF_DOWN_4(v)), v = op(v, VF_DOWN_2(v)), v = op(v, VF_DOWN_1(v)))
+#else
+#define VF_DOWN_8(v) \
+    __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15)
+#define VF_DOWN_4(v) \
+    __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 12, 13, 14, 15, 12, 13, 14, 15)
+#define VF_DOWN_2(v) \
+    __builtin_shufflevector(v, v, 2, 3, 2, 3, 6, 7, 6, 7, 10, 11, 10, 11, 14, 15, 14, 15)
+#define VF_DOWN_1(v) \
+    __builtin_shufflevector(v, v, 1, 1, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13, 15, 15)
+#define VF_FOLD(v, op)                                                          \
+    (v = op(v, VF_DOWN_8(v)), v = op(v, VF_DOWN_4(v)), v = op(v, VF_DOWN_2(v)), \
+     v = op(v, VF_DOWN_1(v)))
+#endif
+#define VF_PLUS(a, b) ((a) + (b))
+
+/* Sum and maximum over the lanes, in a fixed tree: lane i meets lane i + n, n = VF_LANES / 2 .. 1 */
 static inline float vf_sum(vf v)
 {
-    union {
-        vf v;
-        float f[VF_LANES];
-    } x = {v};
-    for (int n = VF_LANES / 2; n; n /= 2)
-        for (int i = 0; i < n; i++)
-            x.f[i] += x.f[i + n];
-    return x.f[0];
+    VF_FOLD(v, VF_PLUS);
+    return v[0];
 }
 
 static inline float vf_max_lane(vf v)
 {
-    union {
-        vf v;
-        float f[VF_LANES];
-    } x = {v};
-    for (int n = VF_LANES / 2; n; n /= 2)
-        for (int i = 0; i < n; i++)
-            x.f[i] = x.f[i] < x.f[i + n] ? x.f[i + n] : x.f[i];
-    return x.f[0];
+    VF_FOLD(v, vf_max);
+    return v[0];
 }
 
 #endif
