@@ -18,18 +18,26 @@ struct forward {
     size_t worker_floats;
 };
 
+/* A row of a block: one query and head. */
+struct row {
+    const float *q;
+    int64_t low, high;     /* keys it sees */
+    float slope, diagonal; /* slope * (key - diagonal) is added to scores */
+    float max;             /* of the scores so far */
+    double sum;            /* of exp(score - max) */
+};
+
 /* One item at work. */
 struct block {
     const struct forward *f;
     struct at_sequence q;
     int64_t key_head, first, rows; /* first query; rows = queries * group */
     /* scratch of the worker */
-    float *out;    /* [rows][pad], sums not yet divided */
-    float *panels; /* the transposed keys of a block */
-    float *values; /* [keys][pad], where v itself cannot be read */
-    float *scores; /* [TILE_ROWS][keys] */
-    float *max;    /* [rows] */
-    double *sum;   /* [rows] */
+    struct row *row; /* [rows], and copies of the last one up to a whole tile */
+    float *out;      /* [rows][pad], sums not yet divided */
+    float *panels;   /* the transposed keys of a block */
+    float *values;   /* [keys][pad], where v itself cannot be read */
+    float *scores;   /* [TILE_ROWS][keys] */
 };
 
 static int64_t tile_count(int64_t rows)
@@ -61,7 +69,8 @@ static struct forward forward_of(struct device *d, const struct attention_args *
     f.block = i64_min(f.block, i64_max(1, a->max_q));
     f.blocks = (a->max_q + f.block - 1) / f.block;
     size_t rows = (size_t)(tile_count(f.block * group) * TILE_ROWS), keys = (size_t)f.s.keys;
-    f.worker_floats = rows * ((size_t)f.s.pad + 3) + keys * ((size_t)f.s.pad * 2 + TILE_ROWS);
+    f.worker_floats = rows * ((size_t)f.s.pad + sizeof(struct row) / sizeof(float)) +
+                      keys * ((size_t)f.s.pad * 2 + TILE_ROWS);
     f.worker_floats = (f.worker_floats + 15) / 16 * 16;
     (void)d;
     return f;
@@ -72,106 +81,116 @@ size_t CPU(attention_workspace)(struct device *d, const struct attention_args *a
     return forward_of(d, a).worker_floats * sizeof(float) * (size_t)pool_threads(d->pool);
 }
 
-/* --- one row of scores ---------------------------------------------------------------------- */
+/* --- a tile of scores: TILE_ROWS rows by the vectors [from, to) of a block of keys --------------- */
 
-/* A row's scores in the current block of keys: those of keys [low, high) count. */
-struct row {
-    float *scores;
-    int64_t low, high;
-    int64_t from, to;  /* whole vectors that were computed and will be read */
-    float slope, away; /* slope * (key - diagonal) is added; away = first key - diagonal */
+struct span {
+    int64_t k0; /* first key of the block */
+    int64_t from, to;
 };
 
-/* Scale, cap, slope, mask; returns the largest score. NaN is passed over: the sum shows it. */
-static float finish_scores(const struct at_scene *s, const struct row *r)
+/* Largest score of a row. Plain scores stay unscaled until they are exponentiated; keys that the row
+ * does not see become -infinity. NaN is passed over: the sum will show it. */
+static inline vf plain_max(float *scores, const struct row *r, const struct span *b)
 {
-    vf most = vf_set(-INFINITY), bend;
-    for (int64_t j = r->from; j < r->to; j += VF_LANES) {
-        vf x = at_score(s, vf_load(r->scores + j), r->slope, (float)j + r->away, &bend);
-        if (j < r->low || j + VF_LANES > r->high)
-            x = vf_select(at_seen(j, r->low, r->high), x, vf_set(-INFINITY));
-        vf_store(r->scores + j, x);
+    vf most = vf_set(-INFINITY);
+    int64_t low = r->low - b->k0, high = r->high - b->k0;
+    for (int64_t j = b->from; j < b->to; j += VF_LANES) {
+        vf x = vf_load(scores + j);
+        if (j < low || j + VF_LANES > high) {
+            x = vf_select(at_seen(j, low, high), x, vf_set(-INFINITY));
+            vf_store(scores + j, x);
+        }
         most = vf_max(most, x);
     }
-    return vf_max_lane(most);
+    return most;
 }
 
-/* Scores into exp(score - max); returns their sum. */
-static double exponentials(const struct row *r, float max)
+/* The same with scale, cap and slope applied. */
+static vf full_max(float *scores, const struct row *r, const struct span *b,
+                   const struct at_scene *s)
+{
+    vf most = vf_set(-INFINITY), bend;
+    int64_t low = r->low - b->k0, high = r->high - b->k0;
+    float scale = s->scale, softcap = s->softcap, slope = r->slope;
+    float away = (float)b->k0 - r->diagonal;
+    for (int64_t j = b->from; j < b->to; j += VF_LANES) {
+        vf x = at_score(vf_load(scores + j), scale, softcap, slope, (float)j + away, &bend);
+        if (j < low || j + VF_LANES > high)
+            x = vf_select(at_seen(j, low, high), x, vf_set(-INFINITY));
+        vf_store(scores + j, x);
+        most = vf_max(most, x);
+    }
+    return most;
+}
+
+/* scores = exp(scale * scores - max); returns their sum */
+static inline vf exponentials(float *scores, const struct span *b, float scale, float max)
 {
     vf sum = {0};
-    for (int64_t j = r->from; j < r->to; j += VF_LANES) {
-        vf p = vf_exp_neg(vf_load(r->scores + j) - max);
-        vf_store(r->scores + j, p);
+    for (int64_t j = b->from; j < b->to; j += VF_LANES) {
+        vf p = vf_exp_neg(vf_fma(vf_load(scores + j), vf_set(scale), vf_set(-max)));
+        vf_store(scores + j, p);
         sum += p;
     }
-    return (double)vf_sum(sum);
+    return sum;
 }
 
-/* Takes the scores of one row into its running maximum and sum; returns the factor by which what
- * was summed so far must shrink. */
-static float soften(const struct at_scene *s, const struct row *r, float *max, double *sum)
+/* Takes the scores of a tile into the running maxima and sums of its rows; shrink[r] is the factor
+ * for what row r has summed so far. Step by step over all rows: rows do not wait for each other. */
+static void soften(struct row *row, float *scores, const struct span *b, const struct at_scene *s,
+                   float shrink[TILE_ROWS])
 {
-    float before = *max, most = finish_scores(s, r);
-    most = most > before ? most : before;
-    float base = most > -INFINITY ? most : 0; /* nothing seen, or nothing but NaN */
-    float shrink = before == most ? 1 : vf_exp_neg(vf_set(before - base))[0];
-    *sum = *sum * (double)shrink + exponentials(r, base);
-    *max = most;
-    return shrink;
+    bool plain = s->softcap == 0 && !s->slopes.data && s->scale > 0;
+    float scale = plain ? s->scale : 1, base[TILE_ROWS], gap[TILE_ROWS + VF_LANES] = {0};
+    vf fold[TILE_ROWS];
+    for (int r = 0; r < TILE_ROWS; r++)
+        fold[r] = plain ? plain_max(scores + r * s->keys, row + r, b)
+                        : full_max(scores + r * s->keys, row + r, b, s);
+    for (int r = 0; r < TILE_ROWS; r++) {
+        float most = vf_max_lane(fold[r]) * scale, before = row[r].max;
+        most = most > before ? most : before;
+        base[r] = most > -INFINITY ? most : 0; /* nothing seen, or nothing but NaN */
+        gap[r] = before - base[r];
+        row[r].max = most;
+    }
+    for (int r = 0; r < TILE_ROWS; r += VF_LANES)
+        vf_store(gap + r, vf_exp_neg(vf_load(gap + r)));
+    for (int r = 0; r < TILE_ROWS; r++)
+        fold[r] = exponentials(scores + r * s->keys, b, scale, base[r]);
+    for (int r = 0; r < TILE_ROWS; r++) {
+        shrink[r] = gap[r];
+        row[r].sum = row[r].sum * (double)shrink[r] + (double)vf_sum(fold[r]);
+    }
 }
 
-/* --- a block of keys ------------------------------------------------------------------------ */
-
-/* Where row r of the block reads its query. */
-static const float *query_row(const struct block *b, int64_t r)
-{
-    const struct view *q = &b->f->a->q;
-    int64_t group = b->f->s.group, i = b->q.q0 + b->first + r / group;
-    int64_t head = b->key_head * group + r % group;
-    return (const float *)q->data + i * q->stride[0] + head * q->stride[1];
-}
-
-/* The scores of rows [t, t + TILE_ROWS) with keys [k0, k0 + n), softened and multiplied with the
- * values. */
+/* Rows [t, t + TILE_ROWS) with n keys from k0 on: scores, softened, times the values. */
 static void attend_tile(const struct block *b, int64_t t, int64_t k0, int64_t n,
                         const float *values, int64_t value_stride)
 {
     const struct at_scene *s = &b->f->s;
-    const float *q[TILE_ROWS], *p[TILE_ROWS];
-    float *out[TILE_ROWS];
-    struct row row[TILE_ROWS];
-    int64_t low = n, high = 0;
-    for (int r = 0; r < TILE_ROWS; r++) {
-        int64_t at = i64_min(t + r, b->rows - 1), i = b->first + at / s->group;
-        q[r] = query_row(b, at);
-        row[r].scores = b->scores + r * s->keys;
-        row[r].low = i64_max(at_low(s, &b->q, i) - k0, 0);
-        row[r].high = i64_min(at_high(s, &b->q, i) - k0, n);
-        row[r].slope = at_slope(s, b->key_head * s->group + at % s->group);
-        row[r].away = (float)(k0 - (b->q.nk - b->q.nq + i));
-        low = i64_min(low, row[r].low);
-        high = i64_max(high, row[r].high);
-        p[r] = row[r].scores;
-        out[r] = b->out + (t + r) * s->pad;
-    }
+    struct row *row = b->row + t;
+    int64_t low = i64_max(row[0].low - k0, 0), high = i64_min(row[TILE_ROWS - 1].high - k0, n);
     if (low >= high)
         return;
+    const float *q[TILE_ROWS], *p[TILE_ROWS];
+    float *out[TILE_ROWS], shrink[TILE_ROWS];
+    struct span span = {k0, low / VF_LANES * VF_LANES, (high + VF_LANES - 1) / VF_LANES * VF_LANES};
+    for (int r = 0; r < TILE_ROWS; r++) {
+        q[r] = row[r].q;
+        p[r] = b->scores + r * s->keys + low;
+        out[r] = b->out + (t + r) * s->pad;
+    }
     for (int64_t c = low / TILE_COLS * TILE_COLS; c < high; c += TILE_COLS)
         CPU(at_scores)(b->scores + c, s->keys, q, b->panels + c * s->width, s->width);
-    int64_t from = low / VF_LANES * VF_LANES, to = (high + VF_LANES - 1) / VF_LANES * VF_LANES;
-    for (int r = 0; r < TILE_ROWS; r++) {
-        row[r].from = from, row[r].to = to;
-        p[r] = row[r].scores + low;
-        if (t + r >= b->rows)
-            continue; /* a copy of the last row: its result is not used */
-        float shrink = soften(s, &row[r], b->max + t + r, b->sum + t + r);
-        if (shrink != 1)
+    soften(row, b->scores, &span, s, shrink);
+    for (int r = 0; r < TILE_ROWS; r++)
+        if (shrink[r] != 1)
             for (int64_t c = 0; c < s->pad; c += VF_LANES)
-                vf_store(out[r] + c, vf_load(out[r] + c) * shrink);
-    }
+                vf_store(out[r] + c, vf_load(out[r] + c) * shrink[r]);
     CPU(at_product)(out, p, 1, values + low * value_stride, value_stride, high - low, s->pad);
 }
+
+/* --- a block of keys ------------------------------------------------------------------------ */
 
 /* Keys [k0, k0 + n): transposes them, makes the values readable, runs all rows. */
 static void attend_keys(const struct block *b, int64_t k0, int64_t n)
@@ -189,7 +208,8 @@ static void attend_keys(const struct block *b, int64_t k0, int64_t n)
     const float *values = rows[0];
     int64_t stride = v->stride[0];
     if (s->pad != s->width || s->pages.data) {
-        CPU(at_copy)(b->values, rows, n, s->width, s->pad);
+        for (int64_t j = 0; j < n; j++)
+            at_copy(b->values + j * s->pad, rows[j], s->width, s->pad);
         values = b->values;
         stride = s->pad;
     }
@@ -197,35 +217,58 @@ static void attend_keys(const struct block *b, int64_t k0, int64_t n)
         attend_tile(b, t, k0, n, values, stride);
 }
 
-static void finish_row(const struct block *b, int64_t r)
+/* --- a block of queries --------------------------------------------------------------------- */
+
+static void start_rows(const struct block *b)
+{
+    const struct at_scene *s = &b->f->s;
+    const struct view *q = &b->f->a->q;
+    int64_t r = 0, room = tile_count(b->rows) * TILE_ROWS;
+    for (int64_t i = b->first; r < b->rows; i++)
+        for (int64_t g = 0; g < s->group; g++, r++) {
+            int64_t head = b->key_head * s->group + g;
+            b->row[r] = (struct row){
+                .q = (const float *)q->data + (b->q.q0 + i) * q->stride[0] + head * q->stride[1],
+                .low = at_low(s, &b->q, i),
+                .high = at_high(s, &b->q, i),
+                .slope = at_slope(s, head),
+                .diagonal = (float)(b->q.nk - b->q.nq + i),
+                .max = -INFINITY,
+            };
+        }
+    for (; r < room; r++)
+        b->row[r] = b->row[b->rows - 1];
+    memset(b->out, 0, (size_t)(room * s->pad) * sizeof(float));
+}
+
+static void finish_row(const struct block *b, int64_t r, int64_t i, int64_t head)
 {
     const struct at_scene *s = &b->f->s;
     const struct view *out = &b->f->a->out, *lse = &b->f->a->lse;
-    int64_t i = b->q.q0 + b->first + r / s->group, head = b->key_head * s->group + r % s->group;
     float *to = (float *)out->data + i * out->stride[0] + head * out->stride[1];
     const float *from = b->out + r * s->pad;
-    float share = b->sum[r] != 0 ? (float)(1 / b->sum[r]) : 0; /* no key seen: zeros */
-    for (int64_t c = 0; c < s->width; c++)
-        to[c] = from[c] * share;
+    float sum = (float)b->row[r].sum, share = sum != 0 ? 1 / sum : 0; /* no key seen: zeros */
+    int64_t c = 0;
+    for (; c + VF_LANES <= s->width; c += VF_LANES)
+        vf_store(to + c, vf_load(from + c) * share);
+    if (c < s->width)
+        vf_store_part(to + c, vf_load(from + c) * share, s->width - c);
     if (lse->data)
         ((float *)lse->data)[head * lse->stride[0] + i * lse->stride[1]] =
-            (float)((double)b->max[r] + log(b->sum[r]));
+            b->row[r].max + logf(sum);
 }
 
-static void attend_block(struct block *b)
+static void attend_block(const struct block *b)
 {
     const struct at_scene *s = &b->f->s;
-    int64_t last = b->first + b->rows / s->group - 1;
-    int64_t begin = at_low(s, &b->q, b->first) / s->keys * s->keys, end = at_high(s, &b->q, last);
-    memset(b->out, 0, (size_t)(tile_count(b->rows) * TILE_ROWS * s->pad) * sizeof(float));
-    for (int64_t r = 0; r < b->rows; r++) {
-        b->max[r] = -INFINITY;
-        b->sum[r] = 0;
-    }
+    start_rows(b);
+    int64_t begin = b->row[0].low / s->keys * s->keys, end = b->row[b->rows - 1].high;
     for (int64_t k0 = begin; k0 < end; k0 += s->keys)
         attend_keys(b, k0, i64_min(s->keys, end - k0));
-    for (int64_t r = 0; r < b->rows; r++)
-        finish_row(b, r);
+    int64_t r = 0;
+    for (int64_t i = b->q.q0 + b->first; r < b->rows; i++)
+        for (int64_t g = 0; g < s->group; g++, r++)
+            finish_row(b, r, i, b->key_head * s->group + g);
 }
 
 /* Items of the last queries come first: they see the most keys. */
@@ -242,8 +285,7 @@ static void forward_item(void *ctx, int64_t item, int worker)
     b.rows = i64_min(f->block, b.q.nq - b.first) * s->group;
     int64_t room = tile_count(f->block * s->group) * TILE_ROWS;
     float *p = (float *)f->a->work.data + (size_t)worker * f->worker_floats;
-    b.sum = (double *)p, p += 2 * room;
-    b.max = p, p += room;
+    b.row = (struct row *)p, p += room * (int64_t)(sizeof(struct row) / sizeof(float));
     b.out = p, p += room * s->pad;
     b.panels = p, p += s->keys * s->pad;
     b.values = p, p += s->keys * s->pad;

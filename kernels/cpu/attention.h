@@ -106,14 +106,14 @@ static inline vi at_seen(int64_t j, int64_t low, int64_t high)
 
 /* Scores from dot products: scaled, capped, and with slope * (key - diagonal) added, where 'away' is
  * that difference for lane 0. *bend is the derivative by the dot product. */
-static inline vf at_score(const struct at_scene *s, vf dot, float slope, float away, vf *bend)
+static inline vf at_score(vf dot, float scale, float softcap, float slope, float away, vf *bend)
 {
-    vf x = dot * s->scale;
-    *bend = vf_set(s->scale);
-    if (s->softcap > 0) {
-        vf t = vf_tanh(x / s->softcap);
-        x = s->softcap * t;
-        *bend = s->scale * (1.0f - t * t);
+    vf x = dot * scale;
+    *bend = vf_set(scale);
+    if (softcap > 0) {
+        vf t = vf_tanh(x / softcap);
+        x = softcap * t;
+        *bend = scale * (1.0f - t * t);
     }
     if (slope != 0)
         x += slope * (at_lanes() + away);
@@ -135,7 +135,14 @@ void CPU(at_scores)(float *out, int64_t ld, const float *const a[TILE_ROWS], con
  * p holds row p * TILE_COLS + c in column c. Columns past n, up to a whole panel, are 0. */
 void CPU(at_pack)(float *panels, const float *const *rows, int64_t n, int64_t width);
 
-/* n rows copied to 'pad' floats each, filled up with 0. */
-void CPU(at_copy)(float *dst, const float *const *rows, int64_t n, int64_t width, int64_t pad);
+/* A row of 'width' floats copied and filled up with 0 to 'pad', a whole number of vectors. */
+static inline void at_copy(float *dst, const float *src, int64_t width, int64_t pad)
+{
+    int64_t c = 0;
+    for (; c + VF_LANES <= width; c += VF_LANES)
+        vf_store(dst + c, vf_load(src + c));
+    if (c < pad)
+        vf_store(dst + c, vf_load_part(src + c, width - c));
+}
 
 #endif

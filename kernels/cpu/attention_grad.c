@@ -107,11 +107,13 @@ static void row_gradient(const struct work *w, int64_t r, int64_t from, int64_t 
     int64_t low = at_low(s, &w->q, i) - w->k0, high = i64_min(at_high(s, &w->q, i) - w->k0, w->n);
     float *p = w->p + r * s->keys, *ds = w->ds + r * s->keys;
     float lse = w->lse[r], delta = w->delta[r], slope = at_slope(s, head);
+    float scale = s->scale,
+          softcap = s->softcap; /* stores below might be to *s, for all gcc knows */
     float away = (float)(w->k0 - (w->q.nk - w->q.nq + i));
     if (lse == -INFINITY) /* no key counts */
         high = 0;
     for (int64_t j = from; j < to; j += VF_LANES) {
-        vf bend, x = at_score(s, vf_load(p + j), slope, (float)j + away, &bend);
+        vf bend, x = at_score(vf_load(p + j), scale, softcap, slope, (float)j + away, &bend);
         vf e = vf_exp_neg(x - lse);
         vf d = e * (vf_load(ds + j) - delta) * bend;
         if (j < low || j + VF_LANES > high) {
@@ -122,10 +124,11 @@ static void row_gradient(const struct work *w, int64_t r, int64_t from, int64_t 
         vf_store(p + j, e);
         vf_store(ds + j, d);
     }
-    for (int64_t j = 0; j < from; j++)
-        p[j] = ds[j] = 0;
-    for (int64_t j = to; j < s->keys; j++)
-        p[j] = ds[j] = 0;
+    for (int64_t j = 0; j < s->keys; j += VF_LANES)
+        if (j < from || j >= to) {
+            vf_store(p + j, (vf){0});
+            vf_store(ds + j, (vf){0});
+        }
 }
 
 /* P and dS of rows [t, t + TILE_ROWS), and their share of dq. */
@@ -169,14 +172,11 @@ static void load_queries(const struct work *w)
 {
     const struct attention_grad_args *a = w->g->a;
     const struct at_scene *s = &w->g->s;
-    const float *rows[1];
     for (int64_t r = 0; r < w->rows; r++) {
         int64_t t = w->q.q0 + w->first + r / s->group, head = w->key_head * s->group + r % s->group;
-        rows[0] = row_of(&a->q, t, head);
-        CPU(at_copy)(w->q_copy + r * s->pad, rows, 1, s->width, s->pad);
-        rows[0] = row_of(&a->dout, t, head);
         float *dout = w->dout + r * s->pad;
-        CPU(at_copy)(dout, rows, 1, s->width, s->pad);
+        at_copy(w->q_copy + r * s->pad, row_of(&a->q, t, head), s->width, s->pad);
+        at_copy(dout, row_of(&a->dout, t, head), s->width, s->pad);
         const float *out = row_of(&a->out, t, head);
         vd along = {0};
         for (int64_t c = 0; c < s->width; c += VF_LANES) {
@@ -232,7 +232,8 @@ static void load_keys(struct work *w)
     w->k_rows = rows[0];
     w->k_stride = a->k.stride[0];
     if (s->pad != s->width) {
-        CPU(at_copy)(w->k_copy, rows, w->n, s->width, s->pad);
+        for (int64_t j = 0; j < w->n; j++)
+            at_copy(w->k_copy + j * s->pad, rows[j], s->width, s->pad);
         w->k_rows = w->k_copy;
         w->k_stride = s->pad;
     }
@@ -253,7 +254,7 @@ static void grad_keys(struct work *w)
 {
     const struct attention_grad_args *a = w->g->a;
     const struct at_scene *s = &w->g->s;
-    size_t bytes = (size_t)(s->keys + TILE_ROWS) * (size_t)s->pad * sizeof(float);
+    size_t bytes = (size_t)(w->n + TILE_ROWS) * (size_t)s->pad * sizeof(float);
     int64_t begin, end;
     memset(w->dk, 0, bytes);
     memset(w->dv, 0, bytes);
@@ -267,11 +268,10 @@ static void grad_keys(struct work *w)
         add_to_keys(w);
     }
     for (int64_t j = 0; j < w->n; j++) {
+        size_t row = (size_t)s->width * sizeof(float);
         int64_t t = w->q.k0 + w->k0 + j;
-        memcpy(row_of(&a->dk, t, w->key_head), w->dk + j * s->pad,
-               (size_t)s->width * sizeof(float));
-        memcpy(row_of(&a->dv, t, w->key_head), w->dv + j * s->pad,
-               (size_t)s->width * sizeof(float));
+        memcpy(row_of(&a->dk, t, w->key_head), w->dk + j * s->pad, row);
+        memcpy(row_of(&a->dv, t, w->key_head), w->dv + j * s->pad, row);
     }
 }
 

@@ -171,12 +171,3 @@ void CPU(at_pack)(float *panels, const float *const *rows, int64_t n, int64_t wi
         for (int64_t c = 0; c < TILE_COLS; c += VF_LANES)
             pack_columns(panels + c, rows + at + c, n - at - c, width);
 }
-
-void CPU(at_copy)(float *dst, const float *const *rows, int64_t n, int64_t width, int64_t pad)
-{
-    for (int64_t i = 0; i < n; i++, dst += pad) {
-        memcpy(dst, rows[i], (size_t)width * sizeof(float));
-        for (int64_t c = width; c < pad; c++)
-            dst[c] = 0;
-    }
-}
