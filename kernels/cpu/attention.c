@@ -36,7 +36,7 @@ struct block {
     struct row *row; /* [rows], and copies of the last one up to a whole tile */
     float *out;      /* [rows][pad], sums not yet divided */
     float *panels;   /* the transposed keys of a block */
-    float *values;   /* [keys][pad], where v itself cannot be read */
+    float *values;   /* [keys][pad]: v has rows far apart, often in the same cache sets */
     float *scores;   /* [TILE_ROWS][keys] */
 };
 
@@ -164,8 +164,7 @@ static void soften(struct row *row, float *scores, const struct span *b, const s
 }
 
 /* Rows [t, t + TILE_ROWS) with n keys from k0 on: scores, softened, times the values. */
-static void attend_tile(const struct block *b, int64_t t, int64_t k0, int64_t n,
-                        const float *values, int64_t value_stride)
+static void attend_tile(const struct block *b, int64_t t, int64_t k0, int64_t n)
 {
     const struct at_scene *s = &b->f->s;
     struct row *row = b->row + t;
@@ -180,19 +179,18 @@ static void attend_tile(const struct block *b, int64_t t, int64_t k0, int64_t n,
         p[r] = b->scores + r * s->keys + low;
         out[r] = b->out + (t + r) * s->pad;
     }
-    for (int64_t c = low / TILE_COLS * TILE_COLS; c < high; c += TILE_COLS)
-        CPU(at_scores)(b->scores + c, s->keys, q, b->panels + c * s->width, s->width);
+    CPU(at_scores)(b->scores, s->keys, q, b->panels, s->width, low, high);
     soften(row, b->scores, &span, s, shrink);
     for (int r = 0; r < TILE_ROWS; r++)
         if (shrink[r] != 1)
             for (int64_t c = 0; c < s->pad; c += VF_LANES)
                 vf_store(out[r] + c, vf_load(out[r] + c) * shrink[r]);
-    CPU(at_product)(out, p, 1, values + low * value_stride, value_stride, high - low, s->pad);
+    CPU(at_product)(out, p, 1, b->values + low * s->pad, s->pad, high - low, s->pad);
 }
 
 /* --- a block of keys ------------------------------------------------------------------------ */
 
-/* Keys [k0, k0 + n): transposes them, makes the values readable, runs all rows. */
+/* Keys [k0, k0 + n): transposes them, copies the values, runs all rows. */
 static void attend_keys(const struct block *b, int64_t k0, int64_t n)
 {
     const struct at_scene *s = &b->f->s;
@@ -205,16 +203,10 @@ static void attend_keys(const struct block *b, int64_t k0, int64_t n)
     for (int64_t j = 0; j < n; j++)
         rows[j] = (const float *)v->data + at_key_row(s, &b->q, k0 + j) * v->stride[0] +
                   b->key_head * v->stride[1];
-    const float *values = rows[0];
-    int64_t stride = v->stride[0];
-    if (s->pad != s->width || s->pages.data) {
-        for (int64_t j = 0; j < n; j++)
-            at_copy(b->values + j * s->pad, rows[j], s->width, s->pad);
-        values = b->values;
-        stride = s->pad;
-    }
+    for (int64_t j = 0; j < n; j++)
+        at_copy(b->values + j * s->pad, rows[j], s->width, s->pad);
     for (int64_t t = 0; t < b->rows; t += TILE_ROWS)
-        attend_tile(b, t, k0, n, values, stride);
+        attend_tile(b, t, k0, n);
 }
 
 /* --- a block of queries --------------------------------------------------------------------- */

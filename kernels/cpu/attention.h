@@ -127,9 +127,10 @@ static inline vf at_score(vf dot, float scale, float softcap, float slope, float
 void CPU(at_product)(float *const out[TILE_ROWS], const float *const a[TILE_ROWS], int64_t step,
                      const float *b, int64_t ldb, int64_t n, int64_t width);
 
-/* out[r * ld + c] = dot product of a[r] and column c of a panel, for TILE_ROWS x TILE_COLS. */
-void CPU(at_scores)(float *out, int64_t ld, const float *const a[TILE_ROWS], const float *panel,
-                    int64_t width);
+/* out[r * ld + c] = dot product of a[r] and column c of the panels, for TILE_ROWS rows r and columns
+ * [from, to) (and some around them, to whole vectors or panels). */
+void CPU(at_scores)(float *out, int64_t ld, const float *const a[TILE_ROWS], const float *panels,
+                    int64_t width, int64_t from, int64_t to);
 
 /* n rows of 'width' floats, given by their pointers, into panels [TILE_COLS keys][width]: panel
  * p holds row p * TILE_COLS + c in column c. Columns past n, up to a whole panel, are 0. */

@@ -17,15 +17,17 @@
 #define MAX_KEYS 64 /* of a block of keys */
 #define MAX_CHUNKS 4
 #define ITEMS 12    /* wanted */
-#define SUM_ROWS 16 /* queries per item when the parts of dq are added */
+#define SUM_ROWS 16 /* tokens per item of the passes before and after */
 
 struct grad {
     const struct attention_grad_args *a;
     struct at_scene s;
     int64_t block; /* queries per block */
     int64_t chunks;
+    int64_t ld; /* between rows of p and ds: more than keys, or columns would share cache sets */
     size_t worker_floats;
     float *parts; /* [chunks - 1][Tq, Hq, D] */
+    float *delta; /* [Tq, Hq]: sum over D of dout * out */
 };
 
 /* One item at work: the block of keys, then the block of queries it is at. */
@@ -36,14 +38,12 @@ struct work {
     struct view dq; /* where this chunk adds */
     int64_t k0, n;  /* keys */
     int64_t first, rows;
-    const float *k_rows; /* [n][k_stride] readable in whole vectors */
-    int64_t k_stride;
     /* scratch of the worker */
     float *k_panels, *v_panels, *k_copy; /* [keys][pad] each */
     float *dk, *dv;                      /* [keys + TILE_ROWS][pad] */
     float *q_copy, *dout;                /* [rows][pad] */
     float *spare;                        /* [pad], for rows of a tile that are none */
-    float *p, *ds;                       /* [rows][keys] */
+    float *p, *ds;                       /* [rows][ld], keys columns used */
     float *delta, *lse;                  /* [rows] */
 };
 
@@ -79,9 +79,10 @@ static struct grad grad_of(const struct attention_grad_args *a)
                             .causal = a->causal};
     g.block = i64_max(1, i64_min(ROWS / i64_max(1, group), a->max_q));
     g.chunks = chunk_count(a, g.s.keys);
+    g.ld = g.s.keys + 16;
     size_t rows = (size_t)room_rows(&g), keys = (size_t)g.s.keys, pad = (size_t)g.s.pad;
     g.worker_floats =
-        keys * pad * 3 + 2 * (keys + TILE_ROWS) * pad + pad + 2 * rows * (pad + keys + 1);
+        keys * pad * 3 + 2 * (keys + TILE_ROWS) * pad + pad + 2 * rows * (pad + (size_t)g.ld + 1);
     g.worker_floats = (g.worker_floats + 31) / 16 * 16; /* a tile may read a little past ds */
     return g;
 }
@@ -90,7 +91,8 @@ size_t CPU(attention_grad_workspace)(struct device *d, const struct attention_gr
 {
     struct grad g = grad_of(a);
     size_t parts = (size_t)(g.chunks - 1) * (size_t)view_count(a->q);
-    return (g.worker_floats * (size_t)pool_threads(d->pool) + parts) * sizeof(float);
+    size_t rows = (size_t)(a->q.shape[0] * a->q.shape[1]);
+    return (g.worker_floats * (size_t)pool_threads(d->pool) + parts + rows) * sizeof(float);
 }
 
 static float *row_of(const struct view *v, int64_t t, int64_t head)
@@ -105,7 +107,7 @@ static void row_gradient(const struct work *w, int64_t r, int64_t from, int64_t 
     const struct at_scene *s = &w->g->s;
     int64_t i = w->first + r / s->group, head = w->key_head * s->group + r % s->group;
     int64_t low = at_low(s, &w->q, i) - w->k0, high = i64_min(at_high(s, &w->q, i) - w->k0, w->n);
-    float *p = w->p + r * s->keys, *ds = w->ds + r * s->keys;
+    float *p = w->p + r * w->g->ld, *ds = w->ds + r * w->g->ld;
     float lse = w->lse[r], delta = w->delta[r], slope = at_slope(s, head);
     float scale = s->scale,
           softcap = s->softcap; /* stores below might be to *s, for all gcc knows */
@@ -135,6 +137,7 @@ static void row_gradient(const struct work *w, int64_t r, int64_t from, int64_t 
 static void grad_tile(const struct work *w, int64_t t)
 {
     const struct at_scene *s = &w->g->s;
+    int64_t ld = w->g->ld;
     const float *q[TILE_ROWS], *dout[TILE_ROWS], *ds[TILE_ROWS];
     float *dq[TILE_ROWS];
     int64_t last = i64_min(t + TILE_ROWS, w->rows) - 1;
@@ -147,23 +150,20 @@ static void grad_tile(const struct work *w, int64_t t)
     int64_t from = low / VF_LANES * VF_LANES, to = (high + VF_LANES - 1) / VF_LANES * VF_LANES;
     if (low >= high)
         from = to = 0;
-    for (int64_t c = from / TILE_COLS * TILE_COLS; c < to; c += TILE_COLS) {
-        CPU(at_scores)(w->p + t * s->keys + c, s->keys, q, w->k_panels + c * s->width, s->width);
-        CPU(at_scores)
-        (w->ds + t * s->keys + c, s->keys, dout, w->v_panels + c * s->width, s->width);
-    }
+    CPU(at_scores)(w->p + t * ld, ld, q, w->k_panels, s->width, from, to);
+    CPU(at_scores)(w->ds + t * ld, ld, dout, w->v_panels, s->width, from, to);
     for (int64_t r = t; r <= last; r++)
         row_gradient(w, r, from, to);
     if (low >= high)
         return;
     for (int r = 0; r < TILE_ROWS; r++) {
         int64_t i = w->first + (t + r) / s->group, head = (t + r) % s->group;
-        ds[r] = w->ds + (t + r) * s->keys + low;
+        ds[r] = w->ds + (t + r) * ld + low;
         dq[r] = w->spare;
         if (t + r <= last)
             dq[r] = row_of(&w->dq, w->q.q0 + i, w->key_head * s->group + head);
     }
-    CPU(at_product)(dq, ds, 1, w->k_rows + low * w->k_stride, w->k_stride, high - low, s->width);
+    CPU(at_product)(dq, ds, 1, w->k_copy + low * s->pad, s->pad, high - low, s->width);
 }
 
 /* --- a block of queries against a block of keys ------------------------------------------------ */
@@ -177,14 +177,7 @@ static void load_queries(const struct work *w)
         float *dout = w->dout + r * s->pad;
         at_copy(w->q_copy + r * s->pad, row_of(&a->q, t, head), s->width, s->pad);
         at_copy(dout, row_of(&a->dout, t, head), s->width, s->pad);
-        const float *out = row_of(&a->out, t, head);
-        vd along = {0};
-        for (int64_t c = 0; c < s->width; c += VF_LANES) {
-            int64_t len = i64_min(VF_LANES, s->width - c);
-            vf o = len == VF_LANES ? vf_load(out + c) : vf_load_part(out + c, len);
-            along += vd_fold(o * vf_load(dout + c));
-        }
-        w->delta[r] = (float)vd_sum(along);
+        w->delta[r] = w->g->delta[t * s->heads + head];
         w->lse[r] = *((const float *)a->lse.data + head * a->lse.stride[0] + t * a->lse.stride[1]);
     }
 }
@@ -193,7 +186,7 @@ static void load_queries(const struct work *w)
 static void add_to_keys(const struct work *w)
 {
     const struct at_scene *s = &w->g->s;
-    int64_t shift = w->q.nk - w->q.nq;
+    int64_t shift = w->q.nk - w->q.nq, ld = w->g->ld;
     for (int64_t j = 0; j < w->n; j += TILE_ROWS) {
         int64_t begin = 0, end = w->rows;
         if (s->causal)
@@ -206,13 +199,13 @@ static void add_to_keys(const struct work *w)
         const float *p[TILE_ROWS], *ds[TILE_ROWS];
         float *dv[TILE_ROWS], *dk[TILE_ROWS];
         for (int r = 0; r < TILE_ROWS; r++) {
-            p[r] = w->p + begin * s->keys + j + r;
-            ds[r] = w->ds + begin * s->keys + j + r;
+            p[r] = w->p + begin * ld + j + r;
+            ds[r] = w->ds + begin * ld + j + r;
             dv[r] = w->dv + (j + r) * s->pad;
             dk[r] = w->dk + (j + r) * s->pad;
         }
-        CPU(at_product)(dv, p, s->keys, w->dout + begin * s->pad, s->pad, end - begin, s->pad);
-        CPU(at_product)(dk, ds, s->keys, w->q_copy + begin * s->pad, s->pad, end - begin, s->pad);
+        CPU(at_product)(dv, p, ld, w->dout + begin * s->pad, s->pad, end - begin, s->pad);
+        CPU(at_product)(dk, ds, ld, w->q_copy + begin * s->pad, s->pad, end - begin, s->pad);
     }
 }
 
@@ -229,14 +222,8 @@ static void load_keys(struct work *w)
     for (int64_t j = 0; j < w->n; j++)
         rows[j] = row_of(&a->k, w->q.k0 + w->k0 + j, w->key_head);
     CPU(at_pack)(w->k_panels, rows, w->n, s->width);
-    w->k_rows = rows[0];
-    w->k_stride = a->k.stride[0];
-    if (s->pad != s->width) {
-        for (int64_t j = 0; j < w->n; j++)
-            at_copy(w->k_copy + j * s->pad, rows[j], s->width, s->pad);
-        w->k_rows = w->k_copy;
-        w->k_stride = s->pad;
-    }
+    for (int64_t j = 0; j < w->n; j++)
+        at_copy(w->k_copy + j * s->pad, rows[j], s->width, s->pad);
 }
 
 /* The queries [*begin, *end) that see any of keys [k0, k0 + n). */
@@ -313,7 +300,7 @@ static void grad_item(void *ctx, int64_t item, int worker)
     w.spare = p, p += s->pad;
     w.delta = p, p += rows;
     w.lse = p, p += rows;
-    w.p = p, p += rows * s->keys;
+    w.p = p, p += rows * g->ld;
     w.ds = p;
     clear_dq(&w);
     for (w.k0 = w.chunk * s->keys; w.k0 < w.q.nk; w.k0 += g->chunks * s->keys) {
@@ -322,7 +309,25 @@ static void grad_item(void *ctx, int64_t item, int worker)
     }
 }
 
-/* --- the rest ------------------------------------------------------------------------------- */
+/* --- before and after ------------------------------------------------------------------------------- */
+
+static void delta_item(void *ctx, int64_t item, int worker)
+{
+    (void)worker;
+    const struct grad *g = ctx;
+    int64_t end = i64_min((item + 1) * SUM_ROWS, g->a->q.shape[0]), width = g->s.width;
+    for (int64_t t = item * SUM_ROWS; t < end; t++)
+        for (int64_t h = 0; h < g->s.heads; h++) {
+            const float *x = row_of(&g->a->dout, t, h), *y = row_of(&g->a->out, t, h);
+            vd sum = {0};
+            int64_t c = 0;
+            for (; c + VF_LANES <= width; c += VF_LANES)
+                sum += vd_fold(vf_load(x + c) * vf_load(y + c));
+            if (c < width)
+                sum += vd_fold(vf_load_part(x + c, width - c) * vf_load_part(y + c, width - c));
+            g->delta[t * g->s.heads + h] = (float)vd_sum(sum);
+        }
+}
 
 /* dq += the parts, for some queries of a sequence */
 static void sum_item(void *ctx, int64_t item, int worker)
@@ -361,7 +366,9 @@ void CPU(attention_grad)(struct device *d, const struct attention_grad_args *a)
     struct grad g = grad_of(a);
     int64_t n = at_sequences(&g.s);
     g.parts = (float *)a->work.data + g.worker_floats * (size_t)pool_threads(d->pool);
+    g.delta = g.parts + (g.chunks - 1) * view_count(a->q);
     clear_outside(&g);
+    pool_run(d->pool, (a->q.shape[0] + SUM_ROWS - 1) / SUM_ROWS, delta_item, &g);
     pool_run(d->pool, n * g.s.key_heads * g.chunks, grad_item, &g);
     if (g.chunks > 1)
         pool_run(d->pool, n * ((a->max_q + SUM_ROWS - 1) / SUM_ROWS), sum_item, &g);

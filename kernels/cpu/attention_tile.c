@@ -82,13 +82,28 @@ void CPU(at_product)(float *const out[TILE_ROWS], const float *const a[TILE_ROWS
     }
 }
 
-void CPU(at_scores)(float *out, int64_t ld, const float *const a[TILE_ROWS], const float *panel,
-                    int64_t width)
+SEPARATE scores_2(float *const out[], const float *const a[], const float *panel, int64_t width)
+{
+    tile(out, a, 1, panel, TILE_COLS, width, 2, false, TILE_COLS);
+}
+
+SEPARATE scores_1(float *const out[], const float *const a[], const float *panel, int64_t width)
+{
+    tile(out, a, 1, panel, TILE_COLS, width, 1, false, VF_LANES);
+}
+
+void CPU(at_scores)(float *out, int64_t ld, const float *const a[TILE_ROWS], const float *panels,
+                    int64_t width, int64_t from, int64_t to)
 {
     float *o[TILE_ROWS];
-    for (int r = 0; r < TILE_ROWS; r++)
-        o[r] = out + r * ld;
-    tile(o, a, 1, panel, TILE_COLS, width, 2, false, TILE_COLS);
+    for (int64_t c = from / TILE_COLS * TILE_COLS; c < to; c += TILE_COLS) {
+        for (int r = 0; r < TILE_ROWS; r++)
+            o[r] = out + r * ld + c;
+        if (to - c > VF_LANES)
+            scores_2(o, a, panels + c * width, width);
+        else
+            scores_1(o, a, panels + c * width, width);
+    }
 }
 
 /* --- transposition -------------------------------------------------------------------------- */
