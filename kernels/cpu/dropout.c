@@ -1,6 +1,6 @@
 /* dropout.c -- inverted dropout whose mask is a pure function of key, sample, place and epoch.
  *
- * One Philox call serves four channels; VG_LANES of them run side by side in the lanes of 64-bit
+ * One Philox call serves four channels; VG_LANES calls run side by side in the lanes of 64-bit
  * integers, which is what a 32 x 32 -> 64 bit product wants. */
 #include "kernels/base/size.h"
 #include "kernels/cpu/cpu.h"
@@ -12,56 +12,88 @@
 #define VG_LANES VD_LANES
 typedef uint64_t vg __attribute__((vector_size(8 * VG_LANES)));
 
-/* low halves only; the high halves of a and b are 0 */
+/* The low halves of a and b multiplied; what the high halves hold does not matter. */
 static inline vg multiply(vg a, uint32_t b)
 {
-#if defined(CPU_AVX512) && VG_LANES == 8
+#if defined(CPU_AVX512)
     return (vg)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b));
 #elif defined(CPU_AVX2) && VG_LANES == 4
     return (vg)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
 #else
-    return a * b;
+    return (a & 0xffffffffu) * b;
 #endif
 }
 
-/* as rng_philox, of counters {sample, offset, channel + lane, epoch} */
-static inline void philox(struct rng_key key, uint32_t sample, uint32_t offset, uint32_t channel,
-                          uint32_t epoch, vg out[4])
+/* Lanes a0 b0 a1 b1 ... of the first and of the second half of a and b. */
+#if VG_LANES == 2
+#define FIRST 0, 2
+#define SECOND 1, 3
+#elif VG_LANES == 4
+#define FIRST 0, 4, 1, 5
+#define SECOND 2, 6, 3, 7
+#else
+#define FIRST 0, 8, 1, 9, 2, 10, 3, 11
+#define SECOND 4, 12, 5, 13, 6, 14, 7, 15
+#endif
+
+/* What a call needs of the arguments, the round keys in all lanes. */
+struct mask {
+    const struct dropout_args *a;
+    float keep_scale;
+    int32_t limit; /* rng_unit(word) >= p, in integers: (word >> 8) >= p 2^24 */
+    vg key[20];
+};
+
+static struct mask mask_of(const struct dropout_args *a)
 {
-    const vg low = (vg){0} + 0xffffffffu;
-    vg x0 = (vg){0} + sample, x1 = (vg){0} + offset, x2, x3 = (vg){0} + epoch;
-    for (int i = 0; i < VG_LANES; i++)
-        x2[i] = (uint32_t)(channel + (uint32_t)i);
-    uint32_t k0 = key.k[0], k1 = key.k[1];
-    for (int round = 0; round < 10; round++) {
-        vg p0 = multiply(x0, 0xD2511F53u), p1 = multiply(x2, 0xCD9E8D57u);
-        x0 = (p1 >> 32) ^ x1 ^ k0;
-        x2 = (p0 >> 32) ^ x3 ^ k1;
-        x1 = p1 & low;
-        x3 = p0 & low;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
+    struct mask m = {a, (float)(1 / (1 - a->p)), (int32_t)ceil(a->p * 0x1p24), {{0}}};
+    for (uint32_t r = 0; r < 10; r++) {
+        m.key[2 * r] += (uint32_t)(a->key.k[0] + r * 0x9E3779B9u);
+        m.key[2 * r + 1] += (uint32_t)(a->key.k[1] + r * 0xBB67AE85u);
     }
-    out[0] = x0, out[1] = x1, out[2] = x2, out[3] = x3;
+    return m;
 }
 
-static void drop_row(const struct dropout_args *a, int64_t t, float keep_scale, uint32_t limit)
+/* rng_philox of the counters {sample, offset, channel + lane, epoch}; the words in the order of the
+ * elements they decide: out[0] those of the first VF_LANES channels, out[1] of the next. */
+static inline void philox(const struct mask *m, vg x0, vg x1, vg x2, vg x3, vu out[2])
 {
+    for (int r = 0; r < 10; r++) {
+        vg p0 = multiply(x0, 0xD2511F53u), p1 = multiply(x2, 0xCD9E8D57u);
+        x0 = (p1 >> 32) ^ x1 ^ m->key[2 * r];
+        x2 = (p0 >> 32) ^ x3 ^ m->key[2 * r + 1];
+        x1 = p1;
+        x3 = p0;
+    }
+    vg words01 = (x0 & 0xffffffffu) | x1 << 32, words23 = (x2 & 0xffffffffu) | x3 << 32;
+    out[0] = (vu)__builtin_shufflevector(words01, words23, FIRST);
+    out[1] = (vu)__builtin_shufflevector(words01, words23, SECOND);
+}
+
+static void drop_row(const struct mask *m, int64_t t)
+{
+    const struct dropout_args *a = m->a;
     const float *x = (const float *)a->x.data + t * a->x.stride[0];
     float *y = (float *)a->y.data + t * a->y.stride[0];
-    uint32_t sample = (uint32_t)((const int32_t *)a->sample.data)[t * a->sample.stride[0]];
-    uint32_t offset = (uint32_t)((const int32_t *)a->offset.data)[t * a->offset.stride[0]];
+    vg sample = (vg){0} + (uint32_t)((const int32_t *)a->sample.data)[t * a->sample.stride[0]];
+    vg offset = (vg){0} + (uint32_t)((const int32_t *)a->offset.data)[t * a->offset.stride[0]];
+    vg epoch = (vg){0} + a->epoch, channel;
     int64_t width = a->x.shape[1];
-    for (int64_t c = 0; c < width; c += 4 * VG_LANES) {
-        vg word[4];
-        philox(a->key, sample, offset, a->channel_base + (uint32_t)(c / 4), a->epoch, word);
-        float factor[4 * VG_LANES];
-        for (int i = 0; i < VG_LANES; i++)
-            for (int k = 0; k < 4; k++)
-                factor[4 * i + k] = (uint32_t)word[k][i] >> 8 >= limit ? keep_scale : 0;
-        int64_t len = i64_min(4 * VG_LANES, width - c);
-        for (int64_t i = 0; i < len; i++)
-            y[c + i] = factor[i] != 0 ? x[c + i] * factor[i] : 0;
+    for (uint32_t i = 0; i < VG_LANES; i++)
+        channel[i] = (uint32_t)(a->channel_base + i);
+    for (int64_t c = 0; c < width;
+         c += 2 * VF_LANES, channel = (channel + VG_LANES) & 0xffffffffu) {
+        vu word[2];
+        philox(m, sample, offset, channel, epoch, word);
+        for (int k = 0; k < 2; k++) {
+            int64_t at = c + k * VF_LANES, len = i64_min(VF_LANES, width - at);
+            vi keep = (vi)(word[k] >> 8) >= m->limit;
+            if (len == VF_LANES)
+                vf_store(y + at, (vf)(keep & (vi)(vf_load(x + at) * m->keep_scale)));
+            else if (len > 0)
+                vf_store_part(y + at, (vf)(keep & (vi)(vf_load_part(x + at, len) * m->keep_scale)),
+                              len);
+        }
     }
 }
 
@@ -73,17 +105,15 @@ static int64_t rows_per_item(const struct dropout_args *a)
 static void drop_item(void *ctx, int64_t item, int worker)
 {
     (void)worker;
-    const struct dropout_args *a = ctx;
-    int64_t step = rows_per_item(a);
-    /* rng_unit(word) >= p, in integers: (word >> 8) >= p 2^24 */
-    uint32_t limit = (uint32_t)ceil(a->p * 0x1p24);
-    float keep_scale = (float)(1 / (1 - a->p));
-    for (int64_t t = item * step; t < i64_min((item + 1) * step, a->x.shape[0]); t++)
-        drop_row(a, t, keep_scale, limit);
+    const struct mask *m = ctx;
+    int64_t step = rows_per_item(m->a), rows = m->a->x.shape[0];
+    for (int64_t t = item * step; t < i64_min((item + 1) * step, rows); t++)
+        drop_row(m, t);
 }
 
 void CPU(dropout)(struct device *d, const struct dropout_args *a)
 {
+    struct mask m = mask_of(a);
     int64_t step = rows_per_item(a);
-    pool_run(d->pool, (a->x.shape[0] + step - 1) / step, drop_item, (void *)a);
+    pool_run(d->pool, (a->x.shape[0] + step - 1) / step, drop_item, &m);
 }

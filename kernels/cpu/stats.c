@@ -39,33 +39,41 @@ size_t CPU(stats_workspace)(struct device *d, const struct stats_args *a)
     return (size_t)stats_of(a).blocks * (size_t)(STATS_FIXED + a->bins) * sizeof(double);
 }
 
+/* Counts, extent and sum in local variables: the slot would be written for every element. */
 static void first_pass(double *slot, const double *x, int64_t n)
 {
+    double nans = 0, infs = 0, sum[4] = {0}, least = slot[MIN], most = slot[MAX];
     for (int64_t i = 0; i < n; i++) {
-        if (!isfinite(x[i])) {
-            slot[isnan(x[i]) ? NANS : INFS]++;
-            continue;
-        }
-        slot[FINITE]++;
-        slot[MEAN] += x[i];
-        slot[MIN] = fmin(slot[MIN], x[i]);
-        slot[MAX] = fmax(slot[MAX], x[i]);
+        double v = x[i];
+        bool nan = v != v, inf = fabs(v) == INFINITY;
+        nans += nan;
+        infs += inf;
+        sum[i & 3] += nan || inf ? 0 : v;
+        least = v < least && !inf ? v : least;
+        most = v > most && !inf ? v : most;
     }
+    slot[FINITE] += (double)n - nans - infs;
+    slot[NANS] += nans;
+    slot[INFS] += infs;
+    slot[MEAN] += (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    slot[MIN] = least;
+    slot[MAX] = most;
 }
 
 static void second_pass(const struct stats *s, double *slot, const double *x, int64_t n)
 {
     int bins = s->a->bins;
-    double width = s->max - s->min;
+    double width = s->max - s->min, sum = 0;
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(x[i]))
             continue;
-        slot[DEVIATION] += (x[i] - s->mean) * (x[i] - s->mean);
+        sum += (x[i] - s->mean) * (x[i] - s->mean);
         if (bins > 0) {
             double at = width > 0 ? (x[i] - s->min) / width * bins : 0;
             slot[STATS_FIXED + (at < bins ? (int)at : bins - 1)]++;
         }
     }
+    slot[DEVIATION] += sum;
 }
 
 static void stats_item(void *ctx, int64_t item, int worker)
