@@ -136,6 +136,9 @@ void CPU(at_scores)(float *out, int64_t ld, const float *const a[TILE_ROWS], con
  * p holds row p * TILE_COLS + c in column c. Columns past n, up to a whole panel, are 0. */
 void CPU(at_pack)(float *panels, const float *const *rows, int64_t n, int64_t width);
 
+/* out[j] = dot product of q and k[j] for j < n, and something up to a whole vector. */
+void CPU(at_dots)(float *out, const float *q, const float *const *k, int64_t n, int64_t width);
+
 /* A row of 'width' floats copied and filled up with 0 to 'pad', a whole number of vectors. */
 static inline void at_copy(float *dst, const float *src, int64_t width, int64_t pad)
 {

@@ -186,3 +186,33 @@ void CPU(at_pack)(float *panels, const float *const *rows, int64_t n, int64_t wi
         for (int64_t c = 0; c < TILE_COLS; c += VF_LANES)
             pack_columns(panels + c, rows + at + c, n - at - c, width);
 }
+
+/* --- dot products, for a few queries against many keys ------------------------------------------ */
+
+void CPU(at_dots)(float *out, const float *q, const float *const *k, int64_t n, int64_t width)
+{
+    for (int64_t j = 0; j < n; j += VF_LANES) {
+        const float *row[VF_LANES];
+        vf sum[VF_LANES];
+        for (int i = 0; i < VF_LANES; i++) {
+            row[i] = k[i64_min(j + i, n - 1)];
+            sum[i] = (vf){0};
+        }
+        int64_t c = 0;
+        for (; c + VF_LANES <= width; c += VF_LANES) {
+            vf x = vf_load(q + c);
+            for (int i = 0; i < VF_LANES; i++)
+                sum[i] = vf_fma(x, vf_load(row[i] + c), sum[i]);
+        }
+        if (c < width) {
+            vf x = vf_load_part(q + c, width - c);
+            for (int i = 0; i < VF_LANES; i++)
+                sum[i] = vf_fma(x, vf_load_part(row[i] + c, width - c), sum[i]);
+        }
+        vf_transpose(sum);
+        for (int m = VF_LANES / 2; m > 0; m /= 2)
+            for (int i = 0; i < m; i++)
+                sum[i] += sum[i + m];
+        vf_store(out + j, sum[0]);
+    }
+}
