@@ -11,7 +11,7 @@
 #include "kernels/cpu/cpu.h"
 
 /* exp(x) = p * a * b, where a and b are powers of two: two factors reach the denormals and the
- * overflow without a special case, and let callers multiply by x before a result underflows. */
+ * overflow without a special case. */
 struct vf_exp_parts {
     vf p, a, b;
 };
@@ -32,22 +32,21 @@ static inline vf vf_exp_reduce(vf x, vu *n)
     return vf_fma(t, vf_set(2.12194440e-4f), vf_fma(t, vf_set(-0.693359375f), x));
 }
 
-/* exp(r) for |r| <= ln 2 / 2; minimax coefficients of the single precision Cephes library. */
+/* exp(r) for |r| <= ln 2 / 2; minimax coefficients of the single precision Cephes library. Even and
+ * odd powers apart: the chain of dependent operations is what costs. */
 static inline vf vf_exp_poly(vf r)
 {
-    vf q = vf_set(1.9875691500e-4f);
-    q = vf_fma(q, r, vf_set(1.3981999507e-3f));
-    q = vf_fma(q, r, vf_set(8.3334519073e-3f));
-    q = vf_fma(q, r, vf_set(4.1665795894e-2f));
-    q = vf_fma(q, r, vf_set(1.6666665459e-1f));
-    q = vf_fma(q, r, vf_set(5.0000001201e-1f));
-    return vf_fma(q, r * r, r) + 1.0f;
+    vf z = r * r;
+    vf odd = vf_fma(vf_set(1.9875691500e-4f), z, vf_set(8.3334519073e-3f));
+    vf even = vf_fma(vf_set(1.3981999507e-3f), z, vf_set(4.1665795894e-2f));
+    odd = vf_fma(odd, z, vf_set(1.6666665459e-1f));
+    even = vf_fma(even, z, vf_set(5.0000001201e-1f));
+    return vf_fma(vf_fma(odd, r, even), z, r) + 1.0f;
 }
 
 static inline struct vf_exp_parts vf_exp_split(vf x)
 {
-    x = vf_select(x > 89.0f, vf_set(89.0f), x); /* NaN passes both */
-    x = vf_select(x < -110.0f, vf_set(-110.0f), x);
+    x = vf_max(vf_min(x, vf_set(89.0f)), vf_set(-105.0f)); /* NaN passes both */
     vu n;
     vf r = vf_exp_reduce(x, &n);
     vu half = (vu)((vi)n >> 1);
@@ -93,33 +92,36 @@ static inline vf vf_tanh(vf x)
     return vf_select(m < 0.625f, near, far);
 }
 
-/* What the gated functions of v share: sigmoid(v), sigmoid(-v), both without cancellation, and
- * sigmoid(v) in parts, s = p * a * b, for u * sigmoid(v) where only sigmoid(v) is denormal. */
+/* What the gated functions of v share: sigmoid(v), sigmoid(-v), both without cancellation, and what
+ * u * sigmoid(v) takes where sigmoid(v) is denormal but the product is not. */
 struct vf_sigmoids {
-    vf s, t, p, a, b;
+    vf s, t;
+    vf r;     /* 1 / (1 + exp(-|v|)) */
+    vf e;     /* 2^64 exp(-|v|); 0 below -110, where even u * sigmoid(v) is 0 */
+    vi below; /* v < 0 */
 };
 
 static inline struct vf_sigmoids vf_sigmoids(vf v)
 {
-    struct vf_exp_parts e = vf_exp_split(-vf_abs(v));
-    vf one = vf_set(1.0f), ex = e.p * e.a * e.b, r = one / (one + ex), er = ex * r;
+    vu n;
+    vf m = (vf)((vu)v | 0x80000000u); /* -|v| */
+    vf x = vf_exp_reduce(vf_max(m, vf_set(-110.0f)), &n);
+    vf e = (vf)(~(m < -110.0f) & (vi)(vf_exp_poly(x) * vf_pow2(n + 64)));
+    vf small = e * 0x1p-64f, r = 1.0f / (1.0f + small), er = small * r;
     vi below = v < 0.0f;
-    vf p = vf_select(v < -110.0f, (vf){0}, e.p * r); /* where even u * sigmoid(v) is 0 */
-    return (struct vf_sigmoids){
-        vf_select(below, er, r),    vf_select(below, r, er),    vf_select(below, p, r),
-        vf_select(below, e.a, one), vf_select(below, e.b, one),
-    };
+    return (struct vf_sigmoids){vf_select(below, er, r), vf_select(below, r, er), r, e, below};
 }
 
+/* u * sigmoid(v) */
 static inline vf vf_gate(vf u, struct vf_sigmoids g)
 {
-    return u * g.p * g.a * g.b;
+    vf y = u * g.r;
+    return vf_select(g.below, y * g.e * 0x1p-64f, y);
 }
 
 static inline vf vf_sigmoid(vf x)
 {
-    struct vf_sigmoids g = vf_sigmoids(x);
-    return g.p * g.a * g.b;
+    return vf_gate(vf_set(1.0f), vf_sigmoids(x));
 }
 
 static inline vf vf_silu(vf x)
