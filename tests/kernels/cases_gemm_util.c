@@ -99,11 +99,22 @@ static void gemm_formats(void)
     }
 }
 
+/* Large enough to be cut into many pieces of work. */
+static void gemm_large(void)
+{
+    const struct format *q4_1 = format_by_name("q4_1");
+    try_gemm((struct gemm_case){300, 512, 256, false, true, false, q4_1, 1, 0, DENSE});
+    try_gemm((struct gemm_case){300, 512, 260, true, false, false, NULL, 1, 1, GAPS});
+    try_gemm((struct gemm_case){2, 4000, 576, false, true, false, q4_1, 1, 0, DENSE});
+    try_gemm((struct gemm_case){8, 576, 1536, false, false, false, q4_1, 1, 1, DENSE});
+}
+
 static void gemm_cases(void)
 {
     parity_begin("gemm");
     gemm_shapes();
     gemm_formats();
+    gemm_large();
     parity_end();
 }
 
