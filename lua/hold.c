@@ -163,6 +163,13 @@ void maker_add(lua_State *L, struct maker *m, int arg, const char *what)
         maker_add_null(L, m);
         return;
     }
+    const struct lua_class *of = bind_class_of(L, arg);
+    if (of && !strcmp(of->name, "GeneratedText")) { /* what model:generate gives is a text */
+        luaL_tolstring(L, arg, NULL);
+        maker_add(L, m, lua_gettop(L), what);
+        lua_pop(L, 1);
+        return;
+    }
     fit(L, m, type_of(L, arg, what), what);
     switch (m->column->type) {
     case COLUMN_TEXT:

@@ -338,4 +338,16 @@ function test.diseases()
     holds(df:to_string{ width = 80 }, "10 of 400 rows")
 end
 
+function test.generated_text()
+    local path = os.getenv("LORASH_DEMO_MODEL")
+    if not path then cases.skip("LORASH_DEMO_MODEL is not set") end
+    local model, tokenizer = AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+    local df = DataFrame{ { Q = "The capital of France is" } }
+    df.A = df:apply(function(row)
+        return model:generate(tokenizer, row.Q, { max_new_tokens = 2, do_sample = false })
+    end)
+    equal(df.dtypes.A, "str")
+    holds(df.A[1], "Paris")
+end
+
 cases.run(test)
