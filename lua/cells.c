@@ -105,6 +105,29 @@ static int loop_rows(lua_State *L)
     return 0;
 }
 
+/* What stands behind the message of a function that failed in a row: the row, and, when it met a
+ * null as nil, how to meet it. */
+static void push_place(lua_State *L, const struct cells_loop *loop, const char *message)
+{
+    static const char before[] = "nil value (field '";
+    const char *field = strstr(message, before);
+    char name[100];
+    if (field) {
+        field += strlen(before);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(field, "'"), field);
+        int64_t place = table_place(loop->t, name);
+        if (place >= 0 && column_is_null(loop->t->columns[place], loop->row)) {
+            lua_pushfstring(L,
+                            " (row %I); hint: %s is null there; row.%s or %s stands in for it, "
+                            ":dropna(\"%s\") leaves such rows out",
+                            (LUAI_UACINT)loop->row + 1, name, name,
+                            loop->t->columns[place]->type == COLUMN_TEXT ? "\"\"" : "0", name);
+            return;
+        }
+    }
+    lua_pushfstring(L, " (row %I)", (LUAI_UACINT)loop->row + 1);
+}
+
 void cells_each_row(lua_State *L, int arg, struct cells_loop *loop)
 {
     char found[80];
@@ -120,9 +143,7 @@ void cells_each_row(lua_State *L, int arg, struct cells_loop *loop)
     if (lua_pcall(L, 2, 0, 0) == LUA_OK)
         return;
     if (lua_type(L, -1) == LUA_TSTRING && !bind_interrupted) {
-        char place[40];
-        snprintf(place, sizeof place, " (row %" PRId64 ")", loop->row + 1);
-        lua_pushstring(L, place);
+        push_place(L, loop, lua_tostring(L, -1));
         lua_concat(L, 2);
     }
     lua_error(L);

@@ -104,19 +104,46 @@ static int meta_bnot(lua_State *L)
     return binary(L, OP_EQ);
 }
 
-/* Lua makes one true or false of < and ==, so these can only explain. */
-static int meta_compare(lua_State *L)
+/* Lua makes one true or false of < and ==, so these can only explain, with what was typed: a > b
+ * arrives as b < a. */
+static int explain(lua_State *L, const char *method, const char *swapped)
 {
-    return bind_error(L, "< <= > >= of a whole column is not possible in Lua; hint: "
-                         "df.Price:gt(100) gives a column of true and false, "
-                         "df:where(\"Price > 100\") the rows");
+    bool left = bind_test(L, 1, &column_class) != NULL;
+    struct column_object *o = bind_test(L, left ? 1 : 2, &column_class);
+    static const char *const names[] = {"lt", "le", "gt", "ge", "eq"};
+    static const char *const signs[] = {"<", "<=", ">", ">=", "="};
+    const char *used = left ? method : swapped, *sign = "=";
+    for (int i = 0; i < 5; i++)
+        if (!strcmp(names[i], used))
+            sign = signs[i];
+    int other = left ? 2 : 1;
+    if (bind_test(L, other, &column_class))
+        lua_pushliteral(L, "...");
+    else if (lua_type(L, other) == LUA_TSTRING)
+        lua_pushfstring(L, "'%s'", lua_tostring(L, other));
+    else
+        luaL_tolstring(L, other, NULL);
+    const char *value = lua_tostring(L, -1);
+    return bind_error(
+        L,
+        "%s of a whole column is not possible in Lua; hint: df.%.60s:%s(%.40s) gives a "
+        "column of true and false, df:where(\"%.60s %s %.40s\") the rows",
+        sign[0] == '=' ? "==" : sign, name_of(o), used, value, name_of(o), sign, value);
+}
+
+static int meta_lt(lua_State *L)
+{
+    return explain(L, "lt", "gt");
+}
+
+static int meta_le(lua_State *L)
+{
+    return explain(L, "le", "ge");
 }
 
 static int meta_equal(lua_State *L)
 {
-    return bind_error(L,
-                      "== of a whole column is not possible in Lua; hint: df.Name:eq(\"x\") gives "
-                      "a column of true and false, df:where(\"Name = 'x'\") the rows");
+    return explain(L, "eq", "eq");
 }
 
 /* --- functions of one column --------------------------------------------------------------------- */
@@ -517,12 +544,12 @@ static const struct lua_property properties[] = {
 };
 
 static const luaL_Reg meta[] = {
-    {"__gc", meta_gc},      {"__len", meta_len},    {"__tostring", meta_tostring},
-    {"__add", meta_add},    {"__sub", meta_sub},    {"__mul", meta_mul},
-    {"__div", meta_div},    {"__idiv", meta_idiv},  {"__mod", meta_mod},
-    {"__pow", meta_pow},    {"__unm", meta_unm},    {"__concat", meta_concat},
-    {"__band", meta_band},  {"__bor", meta_bor},    {"__bnot", meta_bnot},
-    {"__lt", meta_compare}, {"__le", meta_compare}, {"__eq", meta_equal},
+    {"__gc", meta_gc},     {"__len", meta_len},   {"__tostring", meta_tostring},
+    {"__add", meta_add},   {"__sub", meta_sub},   {"__mul", meta_mul},
+    {"__div", meta_div},   {"__idiv", meta_idiv}, {"__mod", meta_mod},
+    {"__pow", meta_pow},   {"__unm", meta_unm},   {"__concat", meta_concat},
+    {"__band", meta_band}, {"__bor", meta_bor},   {"__bnot", meta_bnot},
+    {"__lt", meta_lt},     {"__le", meta_le},     {"__eq", meta_equal},
     {NULL, NULL},
 };
 

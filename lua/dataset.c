@@ -585,6 +585,11 @@ static int meta_gc(lua_State *L)
     return 0;
 }
 
+static int meta_call(lua_State *L)
+{
+    return verbs_step(L, table_of(L));
+}
+
 static void offer_names(void *object, void (*offer)(void *ctx, const char *name), void *ctx)
 {
     struct frame *f = object;
@@ -645,8 +650,11 @@ static const struct lua_property properties[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-static const luaL_Reg meta[] = {
-    {"__gc", meta_gc}, {"__len", get_num_rows}, {"__tostring", meta_tostring}, {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__gc", meta_gc},
+                                {"__len", get_num_rows},
+                                {"__tostring", meta_tostring},
+                                {"__call", meta_call},
+                                {NULL, NULL}};
 
 const struct lua_class dataset_class = {
     .name = "Dataset",

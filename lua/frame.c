@@ -5,6 +5,7 @@
 #include "lua/cells.h"
 #include "lua/column.h"
 #include "lua/dataset.h"
+#include "lua/verbs.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -364,6 +365,11 @@ static int meta_len(lua_State *L)
     return 1;
 }
 
+static int meta_call(lua_State *L)
+{
+    return verbs_step(L, frame_arg(L, 1)->table);
+}
+
 /* DataFrame.concat{a, b} */
 static int static_concat(lua_State *L)
 {
@@ -382,15 +388,19 @@ static const struct lua_method statics[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static const luaL_Reg meta[] = {
-    {"__gc", meta_gc}, {"__len", meta_len}, {"__tostring", meta_tostring}, {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__gc", meta_gc},
+                                {"__len", meta_len},
+                                {"__tostring", meta_tostring},
+                                {"__call", meta_call},
+                                {NULL, NULL}};
 
 const struct lua_class frame_class = {
     .name = "DataFrame",
     .doc =
         "A table of named, typed columns. df.Name or df[\"Product Name\"] is a column, df[3] a "
         "row, "
-        "df[{\"A\", \"B\"}] some columns, #df the number of rows; df.New = column, list, value or "
+        "df[{\"A\", \"B\"}] some columns, #df the number of rows, for i, row in df do goes through "
+        "them; df.New = column, list, value or "
         "function(row) adds a column. Methods give new frames that share what they did not change. "
         "A method wins over a column of the same name: df:col(\"count\") reads the column.",
     .methods = frame_verbs,

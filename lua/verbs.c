@@ -64,6 +64,23 @@ int verbs_iterate(lua_State *L, const struct table *t)
     return 1;
 }
 
+int verbs_step(lua_State *L, const struct table *t)
+{
+    lua_settop(L, 3);
+    if (!lua_isnil(L, 2) || !(lua_isnil(L, 3) || lua_isinteger(L, 3)))
+        return bind_error(L,
+                          "a table of rows is no function; hint: df[\"Name\"] is a column, df[3] a "
+                          "row, for i, row in df do ... end goes through the rows");
+    int64_t row = lua_tointeger(L, 3);
+    if (row < 0 || row >= t->rows)
+        return 0;
+    lua_pushinteger(L, row + 1);
+    cells_push_row_meta(L, t);
+    cells_push_row(L, t, row, 5);
+    lua_remove(L, 5);
+    return 2;
+}
+
 struct to_string {
     int64_t width, max_rows;
     char *style;

@@ -12,6 +12,9 @@ const struct rows *verbs_where(lua_State *L, int arg, const struct table *t, con
 /* for i, row in ...: pushes the iterator of the table's rows. */
 int verbs_iterate(lua_State *L, const struct table *t);
 
+/* __call of both: for i, row in df do, one step of it. */
+int verbs_step(lua_State *L, const struct table *t);
+
 /* to_string{width, max_rows, style} with options at stack index 2; pushes the text. */
 int verbs_to_string(lua_State *L, const struct table *t, const struct table *whole);
 extern const struct option_table to_string_options;

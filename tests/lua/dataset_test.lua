@@ -98,6 +98,9 @@ function test.rows()
     n = 0
     for i, row in ds:rows() do n = n + row.Code - i + 1 end
     equal(n, 20)
+    n = 0
+    for i, row in ds do n = n + row.Code - i + 1 end
+    equal(n, 20)
     fails("positions count from 1", function() return ds[0] end)
     fails("row 22 is out of range", function() return ds[22] end)
     fails("did you mean 'Name'", function() return ds.Nme end)
