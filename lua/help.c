@@ -274,9 +274,7 @@ static bool is_option(const struct option *o, const char *name)
     return false;
 }
 
-/* Calls visit for every option table that a class, method, function or the list knows, once each as
- * far as the list goes. */
-static void each_table(void (*visit)(void *ctx, const struct option_table *t), void *ctx)
+void help_each_table(void (*visit)(void *ctx, const struct option_table *t), void *ctx)
 {
     for (int i = 0; lua_classes[i]; i++) {
         const struct lua_class *c = lua_classes[i];
@@ -331,7 +329,7 @@ static bool push_option(lua_State *L, const char *name, const struct option_tabl
     if (only)
         visit_option(&s, only);
     else
-        each_table(visit_option, &s);
+        help_each_table(visit_option, &s);
     luaL_pushresult(&b);
     if (!s.count)
         lua_pop(L, 1);
@@ -441,7 +439,7 @@ static int unknown(lua_State *L, const char *name)
     for (int i = 0; lua_functions[i]; i++)
         for (const struct lua_method *m = lua_functions[i]; m->name; m++)
             suggest_try(&s, m->name);
-    each_table(offer_option, &s);
+    help_each_table(offer_option, &s);
     char hint[160];
     if (s.best)
         return bind_error(L, "nothing is called '%.80s'%s", name,

@@ -23,7 +23,8 @@ static int fail_at(lua_State *L)
 
 static int live(lua_State *L)
 {
-    lua_gc(L, LUA_GCCOLLECT);
+    lua_gc(L, LUA_GCCOLLECT); /* finalisers run, */
+    lua_gc(L, LUA_GCCOLLECT); /* their objects go */
     struct mem_stats s = mem_stats();
     lua_pushinteger(L, s.live_blocks);
     lua_pushinteger(L, s.live_bytes);
@@ -156,23 +157,32 @@ static int specs(lua_State *L)
     return 1;
 }
 
+struct search {
+    const char *table, *name;
+    const struct option *found;
+    bool seen;
+};
+
+static void look_up(void *ctx, const struct option_table *t)
+{
+    struct search *s = ctx;
+    if (s->seen || strcmp(t->name, s->table))
+        return;
+    s->seen = true;
+    if (options_find(t, s->name, &s->found))
+        s->found = NULL;
+}
+
 /* find_option(table, name) -> canonical name, or nil and the message */
 static int find_option(lua_State *L)
 {
-    const char *table = luaL_checkstring(L, 1), *name = luaL_checkstring(L, 2);
-    for (int i = 0; option_tables[i]; i++) {
-        const struct option *o;
-        if (strcmp(option_tables[i]->name, table))
-            continue;
-        if (!options_find(option_tables[i], name, &o)) {
-            lua_pushstring(L, o->name);
-            return 1;
-        }
-        lua_pushnil(L);
-        lua_pushstring(L, status_message());
-        return 2;
-    }
-    return bind_error(L, "no option table '%s'", table);
+    struct search s = {luaL_checkstring(L, 1), luaL_checkstring(L, 2), NULL, false};
+    help_each_table(look_up, &s);
+    if (!s.seen)
+        return bind_error(L, "no option table '%s'", s.table);
+    lua_pushstring(L, s.found ? s.found->name : NULL);
+    lua_pushstring(L, s.found ? "" : status_message());
+    return 2;
 }
 
 int probe_open(lua_State *L)
