@@ -47,7 +47,7 @@ test_c := $(wildcard tests/kernels/*.c tests/engine/*.c)
 test_bin := $(patsubst %.c,$(BUILD)/%,$(filter-out %_util.c,$(test_c)))
 fuzz_bin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all test check demo bench-gemm fuzz format clean setup tests
+.PHONY: all test check demo fuzz format clean setup tests
 .SECONDARY:
 all: $(BUILD)/lorash
 
@@ -90,9 +90,9 @@ test: setup
 	@+$(MAKE) --no-print-directory $(jobs) tests
 	@BUILD=$(BUILD) tests/run
 
-# --- speed of the matrix product (scripts/bench/gemm.c says how to read it)
-bench-gemm: $(BUILD)/scripts/bench/gemm
-$(BUILD)/scripts/bench/gemm: $(BUILD)/scripts/bench/gemm.o $(core_o)
+# --- speed: bench-gemm, bench-ops (scripts/bench/*.c say how to read them)
+bench-%: $(BUILD)/scripts/bench/% ;
+$(BUILD)/scripts/bench/%: $(BUILD)/scripts/bench/%.o $(core_o)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) -o $@ $^ $(libs)
 fuzz_c := $(wildcard kernels/base/*.c kernels/quant.c $(patsubst %,engine/%/*.c,core formats text data))

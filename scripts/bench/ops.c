@@ -79,8 +79,8 @@ static void *scratch(size_t bytes)
             double from = now();                                                              \
             if (k_##op(dev, &a))                                                              \
                 die();                                                                        \
-            double t = now() - from;                                                          \
-            best = t < best ? t : best;                                                       \
+            double took = now() - from;                                                       \
+            best = took < best ? took : best;                                                 \
             calls++;                                                                          \
         }                                                                                     \
         printf("%-28s %10.1f us %8.2f %s\n", line, best * 1e6, (double)(work_) / best * 1e-9, \
@@ -173,17 +173,17 @@ static void bench_attention(struct setting *s)
         freq[i] = pow(10000, -i / (D / 2.0));
     BENCH(n, "rope, 9 heads", rope, t * HQ * D * 8, GB, .y = V3(q, t, HQ, D), .x = V3(q, t, HQ, D),
           .pos = view_1d(s->pos, DT_I32, t), .inv_freq = view_1d(freq, DT_F64, D / 2), .scale = 1);
-    struct view start = view_1d(s->starts, DT_I32, s->sequences + 1);
+    struct view rows = view_1d(s->starts, DT_I32, s->sequences + 1);
     /* two products of D over the pairs that are seen; five in the gradient */
     double pairs = (double)s->sequences * HQ * (double)(length * (length + 1) / 2);
     BENCH(n, "attention", attention, pairs * D * 4, GF, .out = V3(out, t, HQ, D),
           .lse = V2(lse, HQ, t), .q = V3(q, t, HQ, D), .k = V3(k, t, HK, D), .v = V3(v, t, HK, D),
-          .q_start = start, .k_start = start, .max_q = length, .max_k = length, .scale = 0.125,
+          .q_start = rows, .k_start = rows, .max_q = length, .max_k = length, .scale = 0.125,
           .causal = true);
     BENCH(n, "attention_grad", attention_grad, pairs * D * 10, GF, .dq = V3(dq, t, HQ, D),
           .dk = V3(dk, t, HK, D), .dv = V3(dv, t, HK, D), .dout = V3(dout, t, HQ, D),
           .out = V3(out, t, HQ, D), .lse = V2(lse, HQ, t), .q = V3(q, t, HQ, D),
-          .k = V3(k, t, HK, D), .v = V3(v, t, HK, D), .q_start = start, .k_start = start,
+          .k = V3(k, t, HK, D), .v = V3(v, t, HK, D), .q_start = rows, .k_start = rows,
           .max_q = length, .max_k = length, .scale = 0.125, .causal = true);
     int32_t one[2] = {0, 1}, all[2] = {0, (int32_t)t};
     BENCH(n, "attention, one query", attention, (double)t * HK * D * 8, GB,
