@@ -71,7 +71,9 @@ struct sample {
 static const struct option sample_rows[] = {
     OPTION(struct sample, n, INT, "-1", .doc = "rows; default 1"),
     OPTION(struct sample, seed, INT, "-1", .aliases = "random_state",
-           .doc = "where the random order starts; default the session's --seed"),
+           .doc =
+               "where the random order starts; default: other rows each time, from the session's "
+               "--seed"),
     OPTION(struct sample, frac, FLOAT, "-1", .doc = "share of the rows instead of a number"),
 };
 static const struct option_table sample_options = {"sample", "Which rows df:sample takes.",
@@ -94,7 +96,9 @@ static int verb_sample(lua_State *L)
                           "taken once",
                           n, t->rows);
     struct rows *rows = hold_rows(L);
-    uint64_t seed = o->seed >= 0 ? (uint64_t)o->seed : bind_host.seed;
+    static uint64_t calls; /* looking again shows other rows; a recipe run again the same */
+    uint64_t seed =
+        o->seed >= 0 ? (uint64_t)o->seed : rng_u64(rng_key(bind_host.seed, RNG_USER), calls++);
     bind_check(L, rows_shuffled(rows, seed, RNG_USER, t->rows, n));
     return push_rows(L, rows, t, true);
 }

@@ -110,6 +110,10 @@ function test.views()
     local a, b = df:sample(3, { seed = 7 }), df:sample(3, { seed = 7 })
     equal(a.Name:to_list(), b.Name:to_list())
     equal(a.Name:nunique(), 3)
+    local seen_names, looks = {}, 0
+    for _ = 1, 40 do seen_names[df:sample(1).Name[1]] = true end
+    for _ in pairs(seen_names) do looks = looks + 1 end
+    equal(looks, 4) -- without a seed, other rows each time
     equal(#df:sample{ frac = 0.5 }, 2)
     fails("sample of 5 rows, wanted 0 to 4", df.sample, df, 5)
     fails("did you mean 'seed'", df.sample, df, 1, { sed = 1 })
