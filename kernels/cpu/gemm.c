@@ -8,7 +8,7 @@
  *            x^T is first turned, a few MiB at a time.
  *   swapped  x^T times a narrow w (the gradient of an adapter's B) as the transposed product, so
  *            that vectors run along x.
- *   few rows (gemm_small.c) x of at most 32 rows times w^T, without packing.
+ *   few rows (gemm_small.c) x of a dozen rows at most times w^T, without packing.
  * The sum of an element runs over k in order, in blocks that depend on K alone. */
 #include "kernels/cpu/gemm.h"
 #include "kernels/base/size.h"
@@ -365,7 +365,7 @@ size_t CPU(gemm_workspace)(struct device *d, const struct gemm_args *a)
         return 0;
     size_t threads = (size_t)pool_threads(d->pool);
     if (CPU(gemm_is_small)(&p))
-        return threads * CPU(gemm_small_scratch)();
+        return CPU(gemm_small_workspace)(d, &p);
     size_t bytes = lines(threads * sizeof(struct buffers));
     if (swapped(&p))
         bytes += (size_t)(p.n * p.m) * sizeof(float);

@@ -19,7 +19,11 @@ struct product {
 
 /* Few rows of x, in place, times w^T: dot products along rows of both, nothing packed. */
 bool CPU(gemm_is_small)(const struct product *p);
-size_t CPU(gemm_small_scratch)(void); /* bytes for each worker */
-void CPU(gemm_small)(struct device *d, const struct product *p, char *scratch);
+size_t CPU(gemm_small_workspace)(struct device *d, const struct product *p);
+void CPU(gemm_small)(struct device *d, const struct product *p, void *scratch);
+
+/* One row of x: false, with nothing done, if this build or format has no loop for it. */
+size_t CPU(gemv_scratch)(const struct product *p);
+bool CPU(gemv)(struct device *d, const struct product *p, float *scratch);
 
 #endif

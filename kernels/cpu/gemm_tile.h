@@ -28,13 +28,6 @@ struct tile {
 
 #define TILE_INLINE static inline __attribute__((always_inline))
 
-/* The sums live in registers only if every loop over them is unrolled, at any -O level. */
-#if defined(__clang__)
-#define EACH(i, n) _Pragma("clang loop unroll(full)") for (int i = 0; i < (n); i++)
-#else
-#define EACH(i, n) _Pragma("GCC unroll 24") for (int i = 0; i < (n); i++)
-#endif
-
 /* The general way to store: any number of columns, bias. 'sum' is rows x vectors. */
 static __attribute__((noinline)) void tile_store_edge(const struct tile *t, int rows, int vectors,
                                                       const float *sum)
