@@ -34,14 +34,6 @@ struct job {
 
 #define ROW_INLINE static inline __attribute__((always_inline)) vf
 
-static inline vf chains_sum(const vf chain[BLOCK_VECTORS])
-{
-    vf sum = chain[0];
-    for (int i = 1; i < BLOCK_VECTORS; i++)
-        sum = sum + chain[i];
-    return sum;
-}
-
 /* Whole blocks straight from memory; the rest of a plain format's row from padded copies. */
 #define GEMV_ROW(name, bytes)                                                      \
     ROW_INLINE row_##name(const uint8_t *w, const struct row *r)                   \
@@ -65,7 +57,9 @@ static inline vf chains_sum(const vf chain[BLOCK_VECTORS])
             for (int i = 0; i < BLOCK_VECTORS; i++)                                \
                 chain[i] = vf_fma(v[i], vf_load(last_x + i * VF_LANES), chain[i]); \
         }                                                                          \
-        return chains_sum(chain);                                                  \
+        for (int i = 1; i < BLOCK_VECTORS; i++)                                    \
+            chain[0] = chain[0] + chain[i];                                        \
+        return chain[0];                                                           \
     }
 #define GEMV(name)                                                                 \
     static void gemv_##name(const uint8_t *w, int64_t stride, const struct row *x, \
