@@ -123,6 +123,7 @@ int check_gemm(struct device *d, const struct gemm_args *a)
     if (a->epilogue == EPILOGUE_BIAS) {
         check_float(c, "bias", a->bias, 1);
         check_dim(c, "bias", a->bias, 0, n);
+        check_rows(c, "bias", a->bias);
         check_apart(c, "dst", a->dst, "bias", a->bias, false);
     }
     check_apart(c, "dst", a->dst, "x", a->x, false);
@@ -181,6 +182,7 @@ int check_rms_norm(struct device *d, const struct rms_norm_args *a)
     like_rows(c, "y", a->y, "x", a->x);
     check_float(c, "w", a->w, 1);
     check_dim(c, "w", a->w, 0, a->x.shape[1]);
+    check_rows(c, "w", a->w);
     if (given(a->res)) {
         like_rows(c, "res", a->res, "x", a->x);
         check_that(c, given(a->sum), "sum is missing, but res is given");
@@ -192,6 +194,7 @@ int check_rms_norm(struct device *d, const struct rms_norm_args *a)
     if (given(a->rstd)) {
         check_float(c, "rstd", a->rstd, 1);
         check_dim(c, "rstd", a->rstd, 0, a->x.shape[0]);
+        check_rows(c, "rstd", a->rstd);
         check_output(c, "rstd", a->rstd);
     }
     check_output(c, "y", a->y);
@@ -214,13 +217,16 @@ int check_rms_norm_grad(struct device *d, const struct rms_norm_grad_args *a)
     like_rows(c, "s", a->s, "dx", a->dx);
     check_float(c, "w", a->w, 1);
     check_dim(c, "w", a->w, 0, a->dx.shape[1]);
+    check_rows(c, "w", a->w);
     check_float(c, "rstd", a->rstd, 1);
     check_dim(c, "rstd", a->rstd, 0, a->dx.shape[0]);
+    check_rows(c, "rstd", a->rstd);
     if (given(a->dres))
         like_rows(c, "dres", a->dres, "dx", a->dx);
     if (given(a->dw)) {
         check_float(c, "dw", a->dw, 1);
         check_dim(c, "dw", a->dw, 0, a->dx.shape[1]);
+        check_rows(c, "dw", a->dw);
         check_output(c, "dw", a->dw);
         check_apart(c, "dw", a->dw, "dx", a->dx, false);
     }
@@ -314,6 +320,7 @@ static void attention_shapes(struct check *c, struct view q, struct view k, stru
     if (given(slopes)) {
         check_float(c, "slopes", slopes, 1);
         check_dim(c, "slopes", slopes, 0, q.shape[1]);
+        check_rows(c, "slopes", slopes);
     }
 }
 
@@ -414,6 +421,7 @@ int check_cross_entropy(struct device *d, const struct cross_entropy_args *a)
     check_that(c, a->weight.dtype == DT_F32 || a->weight.dtype == DT_F64,
                "weight is %s, wanted f32 or f64", dtype_name(a->weight.dtype));
     check_dim(c, "weight", a->weight, 0, a->logits.shape[0]);
+    check_rows(c, "weight", a->weight);
     check_number(c, "loss", a->loss);
     if (given(a->hits))
         check_number(c, "hits", a->hits);

@@ -17,8 +17,8 @@
  * and stats take every dtype on every device.
  *
  * Strides: elementwise operations, copy, fill, reduce, stats and sumsq take any strides. All others
- * want unit stride in the last dimension of their float views of 2 and 3 dimensions. No output may
- * broadcast. Empty views (a size of 0) are valid and still have a data pointer.
+ * want unit stride in the last dimension of their float views (I32 vectors and inv_freq: any). No
+ * output may broadcast. Empty views (a size of 0) are valid and still have a data pointer.
  *
  * Names: T tokens (rows), H hidden width, V vocabulary, D head width, Hq / Hk query / key heads. */
 #ifndef KERNELS_KERNELS_H

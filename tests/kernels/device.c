@@ -388,6 +388,9 @@ static void row_checks(void **state)
             .w = d1(z + 8, 3));
     REFUSED("width 0", rms_norm, .y = d2(y, 2, 0), .x = d2(x, 2, 0), .w = d1(z, 0));
     REFUSED("w has shape [4]", rms_norm, .y = d2(y, 2, 3), .x = d2(x, 2, 3), .w = d1(z, 4));
+    struct view apart = d1(z, 3);
+    apart.stride[0] = 2;
+    REFUSED("w has stride 2", rms_norm, .y = d2(y, 2, 3), .x = d2(x, 2, 3), .w = apart);
     REFUSED("eps is nan", rms_norm, .y = d2(y, 2, 3), .x = d2(x, 2, 3), .w = d1(z, 3), .eps = NAN);
     REFUSED("rstd is missing", rms_norm_grad, .dx = d2(y, 2, 3), .dy = d2(x, 2, 3),
             .s = d2(x, 2, 3), .w = d1(z, 3));
