@@ -371,6 +371,128 @@ static void added_tokens(void **state)
     tokenizer_free(t);
 }
 
+/* Of two that start alike the longer is taken, when it is there. */
+static void longest_added(void **state)
+{
+    (void)state;
+    struct tokenizer *t = toy_with("{\"added_tokens_decoder\": {\"310\": {\"content\": \"<t>!\"}, "
+                                   "\"311\": {\"content\": \"<t>!!!\"}}}");
+    expect_ids(t, "<t>!", 0, IDS(310));
+    expect_ids(t, "<t>!!", 0, IDS(310, B('!')));
+    expect_ids(t, "<t>!!!", 0, IDS(311));
+    expect_ids(t, "<t>", 0, IDS(301));
+    tokenizer_free(t);
+}
+
+/* --- merging against the plainest way of doing it, with merges made at random */
+
+#define RANDOM_MERGES 150
+
+struct random_bpe {
+    int left[RANDOM_MERGES], right[RANDOM_MERGES];
+    char text[256 + RANDOM_MERGES][64]; /* of every token */
+    int count;
+};
+
+static unsigned roll(uint64_t *state, unsigned n)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)((*state >> 33) % n);
+}
+
+static bool known(const struct random_bpe *r, const char *text)
+{
+    for (int i = 0; i < r->count; i++)
+        if (strcmp(r->text[256 + i], text) == 0)
+            return true;
+    return false;
+}
+
+static int pick_token(const struct random_bpe *r, uint64_t *state)
+{
+    unsigned i = roll(state, 4 + (unsigned)r->count);
+    return i < 4 ? (int)('a' + i) : 256 + (int)i - 4;
+}
+
+static struct tokenizer *make_random(struct random_bpe *r, uint64_t *state)
+{
+    char vocab[16384] = "\"hello\": 259", merges[16384] = "";
+    memset(r, 0, sizeof *r);
+    for (int c = 'a'; c <= 'd'; c++)
+        r->text[c][0] = (char)c;
+    while (r->count < RANDOM_MERGES) {
+        char text[130];
+        int a = pick_token(r, state), b = pick_token(r, state), id = 256 + r->count;
+        snprintf(text, sizeof text, "%s%s", r->text[a], r->text[b]);
+        if (strlen(text) > 12 || known(r, text))
+            continue;
+        memcpy(r->text[id], text, strlen(text) + 1);
+        r->left[r->count] = a;
+        r->right[r->count++] = b;
+        snprintf(vocab + strlen(vocab), sizeof vocab - strlen(vocab), ", \"%s\": %d", text,
+                 1000 + id);
+        snprintf(merges + strlen(merges), sizeof merges - strlen(merges), "\"%s %s\", ", r->text[a],
+                 r->text[b]);
+    }
+    char *json = toy_json_with("\"hello\": 259", vocab), *at = strstr(json, "\"h e\"");
+    char *all = mem_alloc(65536);
+    assert_non_null(all);
+    snprintf(all, 65536, "%.*s%s%s", (int)(at - json), json, merges, at);
+    struct tokenizer *t;
+    if (tokenizer_from_json(all, strlen(all), NULL, 0, &t))
+        fail_msg("%s", status_message());
+    mem_free(json);
+    mem_free(all);
+    return t;
+}
+
+/* Applies the lowest-ranked merge that fits anywhere, at its leftmost place, until none fits. */
+static int merge_plainly(const struct random_bpe *r, int32_t *ids, int n)
+{
+    for (int m = 0; m < r->count;) {
+        int at = 0;
+        while (at + 1 < n && (ids[at] != r->left[m] || ids[at + 1] != r->right[m]))
+            at++;
+        if (at + 1 >= n) {
+            m++;
+            continue;
+        }
+        ids[at] = 256 + m;
+        memmove(ids + at + 1, ids + at + 2, (size_t)(n - at - 2) * sizeof *ids);
+        n--;
+        m = 0; /* the new token may take part in an earlier merge */
+    }
+    return n;
+}
+
+static void merging_plainly(void **state)
+{
+    (void)state;
+    uint64_t seed = 1;
+    for (int vocabulary = 0; vocabulary < 6; vocabulary++) {
+        static struct random_bpe r;
+        struct tokenizer *t = make_random(&r, &seed);
+        struct id_list list = {0};
+        for (int round = 0; round < 300; round++) {
+            char text[200];
+            int32_t ids[200];
+            int n = 1 + (int)roll(&seed, round % 2 ? 40 : 200), length = n;
+            for (int i = 0; i < n; i++)
+                ids[i] = text[i] = (char)('a' + roll(&seed, 4));
+            list.count = 0;
+            assert_int_equal(tokenizer_encode(t, text, (size_t)length, 0, &list), OK);
+            n = merge_plainly(&r, ids, n);
+            bool same = list.count == n;
+            for (int i = 0; same && i < n; i++)
+                same = list.ids[i] == ids[i] + (ids[i] >= 256 ? 1000 : 0);
+            if (!same)
+                fail_msg("'%.*s' is merged differently", length, text);
+        }
+        id_list_free(&list);
+        tokenizer_free(t);
+    }
+}
+
 static void special_tokens(void **state)
 {
     (void)state;
@@ -723,6 +845,7 @@ int main(void)
         cmocka_unit_test(cases_qwen),     cmocka_unit_test(round_trips),
         cmocka_unit_test(invalid_text),   cmocka_unit_test(streaming),
         cmocka_unit_test(merging),        cmocka_unit_test(added_tokens),
+        cmocka_unit_test(longest_added),  cmocka_unit_test(merging_plainly),
         cmocka_unit_test(special_tokens), cmocka_unit_test(configuration),
         cmocka_unit_test(refusals),       cmocka_unit_test(missing_files),
         cmocka_unit_test(from_folder),    cmocka_unit_test(other_patterns),
