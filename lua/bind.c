@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-volatile int bind_interrupted;
+volatile int bind_interrupted, bind_interrupt_taken;
 struct bind_host bind_host;
 
 static int width_unknown(void)
@@ -33,6 +33,7 @@ struct bind_terminal bind_terminal = {
 void bind_take_interrupt(lua_State *L)
 {
     bind_interrupted = 0;
+    bind_interrupt_taken = 1;
     lua_sethook(L, NULL, 0, 0);
 }
 
@@ -44,8 +45,10 @@ void bind_check(lua_State *L, int status)
 {
     if (!status)
         return;
-    if (status == ERR_CANCELLED && bind_interrupted < 2)
-        bind_take_interrupt(L); /* delivered; a second Ctrl-C stays armed */
+    if (status == ERR_CANCELLED && bind_interrupted < 2) { /* a second Ctrl-C stays armed */
+        bind_interrupted = 0;
+        lua_sethook(L, NULL, 0, 0);
+    }
     lua_pushstring(L, status == ERR_CANCELLED ? "interrupted" : status_message());
     lua_error(L);
 }

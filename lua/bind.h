@@ -140,6 +140,7 @@ extern volatile int bind_interrupted;
 /* For a call that answers Ctrl-C itself (training pauses, generation ends): forgets the interrupt
  * and disarms the hook, so that the Lua code after the call goes on. */
 void bind_take_interrupt(lua_State *L);
+extern volatile int bind_interrupt_taken; /* set by it: the next press counts as the first again */
 
 /* The terminal as the shell found it. The defaults (no shell, tests) are a plain file. */
 enum bind_progress {

@@ -62,6 +62,30 @@ static void add_line(luaL_Buffer *b, const char *name, const char *value, const 
     luaL_addstring(b, line);
 }
 
+/* The recipe's own options with their values, by name. */
+static void print_own(struct cli *c)
+{
+    lua_State *L = c->L;
+    const char *last = "", *next;
+    do {
+        next = NULL;
+        if (c->own)
+            for (lua_pushnil(L); lua_next(L, c->own); lua_pop(L, 1)) {
+                const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+                if (name && strcmp(name, last) > 0 && (!next || strcmp(name, next) < 0))
+                    next = name; /* the table holds it */
+            }
+        if (next) {
+            char line[400];
+            lua_getfield(L, c->own, next);
+            snprintf(line, sizeof line, "  --%s %s\n", next, luaL_tolstring(L, -1, NULL));
+            bind_write(line, strlen(line));
+            lua_pop(L, 2);
+            last = next;
+        }
+    } while (next);
+}
+
 static int print_help(struct cli *c)
 {
     lua_State *L = c->L;
@@ -83,18 +107,7 @@ static int print_help(struct cli *c)
     luaL_addstring(&b, "\n\n");
     luaL_pushresult(&b);
     bind_write(lua_tostring(L, -1), lua_rawlen(L, -1));
-    if (c->own) {
-        for (lua_pushnil(L); lua_next(L, c->own); lua_pop(L, 1)) {
-            if (lua_type(L, -2) != LUA_TSTRING)
-                continue;
-            lua_pushvalue(L, -1);
-            char line[400];
-            int n = snprintf(line, sizeof line, "  --%s %s\n", lua_tostring(L, -3),
-                             luaL_tolstring(L, -1, NULL));
-            bind_write(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
-            lua_pop(L, 2);
-        }
-    }
+    print_own(c);
     luaL_buffinit(L, &b);
     for (int i = 0; c->table && i < c->table->count; i++) {
         const struct option *o = &c->table->rows[i];

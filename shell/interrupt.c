@@ -32,7 +32,8 @@ static void stop(lua_State *L, lua_Debug *ar)
 static void on_sigint(int signal_number)
 {
     (void)signal_number;
-    presses = presses + 1;
+    presses = bind_interrupt_taken ? 1 : presses + 1;
+    bind_interrupt_taken = 0;
     bind_interrupted = presses;
     if (!current)
         return;
@@ -114,7 +115,7 @@ void interrupt_open(lua_State *L)
 void interrupt_begin(lua_State *L)
 {
     presses = 0;
-    bind_interrupted = 0;
+    bind_interrupted = bind_interrupt_taken = 0;
     current = L;
 }
 

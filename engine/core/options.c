@@ -333,7 +333,7 @@ int options_parse(const struct option_table *t, const struct option *o, void *co
 
 static void show_number(double value, char *out, size_t bytes)
 {
-    for (int digits = 1; digits <= 17; digits++) { /* shortest text that reads back the same */
+    for (int digits = 15; digits <= 17; digits++) { /* shortest text that reads back the same */
         snprintf(out, bytes, "%.*g", digits, value);
         if (strtod(out, NULL) == value)
             return;

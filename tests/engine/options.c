@@ -92,6 +92,9 @@ static void setters(void **state)
     assert_int_equal(options_set_bool(&table, row("trust_remote_code"), &t, true), OK);
     options_show(row("learning_rate"), &t, text, sizeof text);
     assert_string_equal(text, "1");
+    assert_int_equal(options_set_number(&table, row("learning_rate"), &t, 0.1), OK);
+    options_show(row("learning_rate"), &t, text, sizeof text);
+    assert_string_equal(text, "0.1");
     assert_true(options_changed(row("fp16"), &t));
     assert_true(options_changed(row("targets"), &t));
     assert_false(options_changed(row("output_dir"), &t));
