@@ -85,6 +85,7 @@ test_util = $(call obj,$(wildcard tests/kernels/*_util.c) $(wildcard tests/engin
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(core_o) $(call obj,$(wildcard tests/kernels/*_util.c tests/engine/*_util.c))
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) -o $@ $^ -lcmocka $(libs)
+$(BUILD)/tests/kernels/gemm_wide.o: flags += -Wno-psabi
 tests: $(test_bin) $(BUILD)/lorash
 test: setup
 	@+$(MAKE) --no-print-directory $(jobs) tests
