@@ -7,10 +7,12 @@
 
 /* A block of this many classes from the wanted one on will do: at most half as large again. */
 #define REUSE_CLASSES 3
+#define SLACK_LEAST ((int64_t)1 << 20)
 
 struct block {
     struct block *next;
     void *data;
+    uint64_t freed; /* when: counts frees */
 };
 
 int context_new(struct device *device, enum dtype compute, struct context **out)
@@ -96,18 +98,43 @@ static bool take_cached(struct context *ctx, int class, size_t bytes, void **dat
     return true;
 }
 
+/* The cached block that has been idle longest; *class is its class. NULL = none. */
+static struct block **oldest_block(struct context *ctx, int *class)
+{
+    struct block **oldest = NULL;
+    for (int c = 0; c < CONTEXT_CLASSES; c++)
+        for (struct block **at = &ctx->free_blocks[c]; *at; at = &(*at)->next)
+            if (!oldest || (*at)->freed < (*oldest)->freed) {
+                oldest = at;
+                *class = c;
+            }
+    return oldest;
+}
+
+/* What the device may be asked to hold for us. */
+static int64_t held_limit(const struct context *ctx)
+{
+    return ctx->peak_used + i64_max(ctx->peak_used / 16, SLACK_LEAST);
+}
+
 /* Steps of changing size leave blocks of many classes behind. Before the device is asked for more,
- * unused blocks are given back, the largest first, until the total stays within the most that was
- * ever in use at once: the peak is then that of the largest step, not the sum over sizes. */
+ * unused blocks are given back, the longest idle first, until the total stays near the most that
+ * was ever in use at once: the peak is then that of the largest step, not the sum over sizes. The
+ * slack covers what the classes of one step waste, and the order keeps its blocks: without either,
+ * equal steps would give back and ask again for ever. */
 static void make_room(struct context *ctx, size_t bytes)
 {
     int64_t in_use = ctx->used_bytes + (int64_t)bytes;
     ctx->peak_used = i64_max(ctx->peak_used, in_use);
-    for (int class = CONTEXT_CLASSES - 1; class >= 0; class --) {
-        void *data;
-        while (in_use + ctx->cached_bytes > ctx->peak_used &&
-               take_cached(ctx, class, class_bytes(class), &data))
-            device_release(ctx->device, data, class_bytes(class));
+    int64_t limit = held_limit(ctx);
+    int class;
+    struct block **at;
+    while (in_use + ctx->cached_bytes > limit && (at = oldest_block(ctx, &class))) {
+        struct block *b = *at;
+        *at = b->next;
+        device_release(ctx->device, b->data, class_bytes(class));
+        ctx->cached_bytes -= (int64_t)class_bytes(class);
+        mem_free(b);
     }
 }
 
@@ -129,17 +156,24 @@ static int poison(struct context *ctx, void *data, size_t bytes)
     return ctx->poison ? device_set(ctx->device, data, 0xFF, bytes) : OK;
 }
 
+/* The class to take a cached block from: the wanted one or, when the device should not be asked for
+ * more, a larger one. Larger ones are not taken lightly: each would be missed where it belongs. */
+static int cached_class(const struct context *ctx, int class, size_t bytes)
+{
+    bool full = ctx->used_bytes + ctx->cached_bytes + (int64_t)bytes > held_limit(ctx);
+    int end = full ? (int)i64_min(class + REUSE_CLASSES, CONTEXT_CLASSES) : class + 1;
+    for (int c = class; c < end; c++)
+        if (ctx->free_blocks[c])
+            return c;
+    return -1;
+}
+
 int context_alloc(struct context *ctx, size_t bytes, void **data, size_t *rounded)
 {
-    int class = size_class(bytes, rounded);
-    int take = class;
-    while (take < class + REUSE_CLASSES && take < CONTEXT_CLASSES && !ctx->free_blocks[take])
-        take++;
-    if (take < class + REUSE_CLASSES && take < CONTEXT_CLASSES && take != class)
-        *rounded = class_bytes(take);
-    else
-        take = class;
-    if (!take_cached(ctx, take, *rounded, data))
+    int class = size_class(bytes, rounded), cached = cached_class(ctx, class, *rounded);
+    if (cached > class)
+        *rounded = class_bytes(cached);
+    if (cached < 0 || !take_cached(ctx, cached, *rounded, data))
         TRY(device_memory(ctx, *rounded, data));
     int status = poison(ctx, *data, *rounded);
     if (status)
@@ -162,7 +196,7 @@ void context_free(struct context *ctx, void *data, size_t rounded)
         device_release(ctx->device, data, rounded);
         return;
     }
-    *b = (struct block){ctx->free_blocks[class], data};
+    *b = (struct block){ctx->free_blocks[class], data, ++ctx->frees};
     ctx->free_blocks[class] = b;
     ctx->cached_bytes += (int64_t)rounded;
 }

@@ -22,6 +22,7 @@ struct context {
     struct block *free_blocks[CONTEXT_CLASSES];
     int64_t cached_bytes;          /* in free_blocks */
     int64_t used_bytes, peak_used; /* handed out now, and at most */
+    uint64_t frees;                /* blocks that came back so far: the cache's clock */
     int64_t live_tensors;
     int64_t refs;
     int64_t logits_bytes; /* of one chunk of the fused loss; 0 = 48 MiB */
