@@ -18,7 +18,8 @@
 #define ROW_BLOCK 96    /* rows of x that stay in the second cache for all panels of a strip */
 #define SPLIT_STRIPS 16 /* fewer strips than this: all are cut by rows */
 #define SPLIT_LAST 4    /* else only the last few */
-#define SPLIT_ROWS 48   /* a part has no fewer rows */
+#define SPLIT_ROWS 64   /* a part has no fewer rows */
+#define FETCH_STEPS 4   /* a line is fetched every so many steps at most */
 #define TURNED_BYTES (2 << 20) /* room for x^T */
 #define SWAP_COLS 32           /* widest w of a swapped product */
 #define SWAP_BYTES (4 << 20)   /* room for its result */
@@ -39,7 +40,7 @@ struct ahead {
     const uint8_t *start;                    /* of the first run */
     int64_t run_stride, runs, stride, lines; /* of a run: bytes between lines, how many */
     int64_t at;                              /* line of this run to fetch next */
-    int64_t tile_lines;                      /* lines to fetch with each tile */
+    int64_t every, tile_lines;               /* steps from line to line, lines of a tile */
 };
 
 /* What a worker needs; the buffers of two workers share no cache line. */
@@ -71,7 +72,7 @@ static struct pack piece(const struct job *j, int64_t col, int64_t block)
                          .steps = i64_max(0, i64_min(j->step, p->k - block * j->step))};
 }
 
-static struct ahead ahead_of(const struct pack *p, int64_t tiles_to_come)
+static struct ahead ahead_of(const struct pack *p, int64_t steps, int64_t tiles_to_come)
 {
     const struct format *f = p->w->format;
     int64_t rows = p->trans_w ? p->cols : p->steps, cols = p->trans_w ? p->steps : p->cols;
@@ -85,7 +86,9 @@ static struct ahead ahead_of(const struct pack *p, int64_t tiles_to_come)
     a.run_stride = along ? row_stride : 64;
     a.lines = along ? row_lines : rows;
     a.runs = along ? rows : row_lines;
-    a.tile_lines = (a.lines * a.runs + tiles_to_come - 1) / tiles_to_come;
+    int64_t share = (a.lines * a.runs + tiles_to_come - 1) / tiles_to_come;
+    a.every = i64_max(FETCH_STEPS, steps / i64_max(1, share));
+    a.tile_lines = (steps + a.every - 1) / a.every;
     return a;
 }
 
@@ -99,8 +102,8 @@ static void fetch_ahead(struct tile *t, struct ahead *a)
         return;
     t->fetch = a->start + a->at * a->stride;
     t->fetch_stride = a->stride;
-    t->fetch_steps = i64_max(8, t->k / a->tile_lines);
-    a->at += (t->k + t->fetch_steps - 1) / t->fetch_steps;
+    t->fetch_steps = a->every;
+    a->at += a->tile_lines;
     if (a->at >= a->lines) {
         a->at = 0;
         a->start += a->run_stride;
@@ -119,14 +122,15 @@ static void run_panel(struct tile t, int width, int64_t m0, int64_t m1, const st
                       struct ahead *ahead)
 {
     int64_t rows = m1 - m0, stripes = stripes_of(rows, width);
-    const float *x = t.x;
-    float *c = t.c;
+    int64_t height = rows / stripes, higher = rows % stripes; /* so many are one row higher */
+    t.x += m0 * p->xr;
+    t.c += m0 * p->dst_stride;
     for (int64_t s = 0; s < stripes; s++) {
-        int64_t from = rows * s / stripes, to = rows * (s + 1) / stripes;
-        t.x = x + (m0 + from) * p->xr;
-        t.c = c + (m0 + from) * p->dst_stride;
+        int64_t here = height + (s < higher);
         fetch_ahead(&t, ahead);
-        tiles[width / VF_LANES - 1][to - from - 1](&t);
+        tiles[width / VF_LANES - 1][here - 1](&t);
+        t.x += here * p->xr;
+        t.c += here * p->dst_stride;
     }
 }
 
@@ -146,8 +150,8 @@ static void run_block(const struct job *j, struct buffers *b, const struct pack 
     bool packed = !direct(p, cols, m1 - m0), last = pack->k + j->step >= p->k;
     struct ahead ahead = {0};
     if (next)
-        ahead =
-            ahead_of(next, stripes_of(m1 - m0, TILE_COLS) * ((cols + TILE_COLS - 1) / TILE_COLS));
+        ahead = ahead_of(next, pack->steps,
+                         stripes_of(m1 - m0, TILE_COLS) * ((cols + TILE_COLS - 1) / TILE_COLS));
     if (packed)
         CPU(pack_strip)(pack, b->panels);
     for (int64_t from = m0; from < m1; from += ROW_BLOCK) {
