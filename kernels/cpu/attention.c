@@ -56,7 +56,7 @@ static int64_t tile_count(int64_t rows)
     return (rows + TILE_ROWS - 1) / TILE_ROWS;
 }
 
-static struct forward forward_of(struct device *d, const struct attention_args *a)
+static struct forward forward_of(const struct attention_args *a)
 {
     struct forward f = {.a = a};
     int64_t group = a->q.shape[1] / a->k.shape[1], width = a->q.shape[2];
@@ -84,7 +84,6 @@ static struct forward forward_of(struct device *d, const struct attention_args *
     f.worker_floats = rows * ((size_t)f.s.pad + sizeof(struct row) / sizeof(float)) +
                       keys * ((size_t)f.s.pad * 2 + TILE_ROWS);
     f.worker_floats = (f.worker_floats + 15) / 16 * 16;
-    f.merge = (float *)a->work.data + f.worker_floats * (size_t)pool_threads(d->pool);
     return f;
 }
 
@@ -96,7 +95,7 @@ static size_t merge_row(const struct forward *f)
 
 size_t CPU(attention_workspace)(struct device *d, const struct attention_args *a)
 {
-    struct forward f = forward_of(d, a);
+    struct forward f = forward_of(a);
     size_t rows = (size_t)(at_sequences(&f.s) * f.s.heads * f.parts);
     size_t floats = f.worker_floats * (size_t)pool_threads(d->pool);
     return (floats + (f.parts > 1 ? rows * merge_row(&f) : 0)) * sizeof(float);
@@ -204,10 +203,8 @@ static void attend_tile(const struct block *b, int64_t t, int64_t k0, int64_t n)
     if (b->few)
         for (int r = 0; r < rows; r++)
             CPU(at_dots)
-            (b->scores + r * s->keys + span.from, q[r], b->k + span.from, high - span.from,
-             s->width);
-    else
-        CPU(at_scores)(b->scores, s->keys, q, b->panels, s->width, low, high);
+    (b->scores + r * s->keys + span.from, q[r], b->k + span.from, high - span.from, s->width);
+    else CPU(at_scores)(b->scores, s->keys, q, b->panels, s->width, low, high);
     soften(row, rows, b->scores, &span, s, shrink);
     for (int r = 0; r < rows; r++)
         if (shrink[r] != 1)
@@ -376,10 +373,12 @@ static void forward_item(void *ctx, int64_t item, int worker)
 
 void CPU(attention)(struct device *d, const struct attention_args *a)
 {
-    struct forward f = forward_of(d, a);
+    struct forward f = forward_of(a);
+    int64_t n = at_sequences(&f.s), work = n * f.s.heads * f.s.width * a->max_q * a->max_k;
     if (f.s.heads == 0)
         return;
-    pool_run(d->pool, at_sequences(&f.s) * f.s.key_heads * f.blocks * f.parts, forward_item, &f);
+    f.merge = (float *)a->work.data + f.worker_floats * (size_t)pool_threads(d->pool);
+    at_run(d->pool, n * f.s.key_heads * f.blocks * f.parts, work, forward_item, &f);
     if (f.parts > 1)
-        pool_run(d->pool, at_sequences(&f.s) * f.s.heads, merge_item, &f);
+        at_run(d->pool, n * f.s.heads, n * f.s.heads * f.parts * f.s.pad, merge_item, &f);
 }

@@ -82,6 +82,18 @@ static inline int64_t at_block_keys(int64_t width)
     return i64_max(keys, TILE_COLS);
 }
 
+/* pool_run, but in the caller where there is so little to do that waking others takes longer. */
+#define AT_SMALL 300000 /* multiply-adds */
+static inline void at_run(struct pool *pool, int64_t items, int64_t work,
+                          void (*job)(void *ctx, int64_t i, int worker), void *ctx)
+{
+    if (work > AT_SMALL)
+        pool_run(pool, items, job, ctx);
+    else
+        for (int64_t i = 0; i < items; i++)
+            job(ctx, i, 0);
+}
+
 /* --- scores --------------------------------------------------------------------------------- */
 
 static inline float at_slope(const struct at_scene *s, int64_t head)

@@ -364,12 +364,13 @@ static void clear_outside(const struct grad *g)
 void CPU(attention_grad)(struct device *d, const struct attention_grad_args *a)
 {
     struct grad g = grad_of(a);
-    int64_t n = at_sequences(&g.s);
+    int64_t n = at_sequences(&g.s), count = view_count(a->q), rows = a->q.shape[0];
     g.parts = (float *)a->work.data + g.worker_floats * (size_t)pool_threads(d->pool);
-    g.delta = g.parts + (g.chunks - 1) * view_count(a->q);
+    g.delta = g.parts + (g.chunks - 1) * count;
     clear_outside(&g);
-    pool_run(d->pool, (a->q.shape[0] + SUM_ROWS - 1) / SUM_ROWS, delta_item, &g);
-    pool_run(d->pool, n * g.s.key_heads * g.chunks, grad_item, &g);
+    at_run(d->pool, (rows + SUM_ROWS - 1) / SUM_ROWS, count, delta_item, &g);
+    at_run(d->pool, n * g.s.key_heads * g.chunks, n * g.s.heads * g.s.width * a->max_q * a->max_k,
+           grad_item, &g);
     if (g.chunks > 1)
-        pool_run(d->pool, n * ((a->max_q + SUM_ROWS - 1) / SUM_ROWS), sum_item, &g);
+        at_run(d->pool, n * ((a->max_q + SUM_ROWS - 1) / SUM_ROWS), count * g.chunks, sum_item, &g);
 }
