@@ -5,7 +5,8 @@
  *            the worker that claimed the strip; register tiles then run over all rows of x, which
  *            is read where it lies. Nothing is packed twice but the last strips, which are cut by
  *            rows as well so that the threads end together, and no item waits for another.
- *            x^T is first turned, a few MiB at a time.
+ *            x^T, and x whose rows crowd in the caches, is first turned into compact rows, two MiB
+ *            at a time.
  *   swapped  x^T times a narrow w (the gradient of an adapter's B) as the transposed product, so
  *            that vectors run along x.
  *   few rows (gemm_small.c) x of a dozen rows at most times w^T, without packing.
@@ -20,7 +21,8 @@
 #define SPLIT_LAST 4    /* else only the last few */
 #define SPLIT_ROWS 64   /* a part has no fewer rows */
 #define FETCH_STEPS 4   /* a line is fetched every so many steps at most */
-#define TURNED_BYTES (2 << 20) /* room for x^T */
+#define TURNED_BYTES (2 << 20) /* room for turned rows of x, */
+#define TURNED_ROWS 1020       /* so many at a time */
 #define SWAP_COLS 32           /* widest w of a swapped product */
 #define SWAP_BYTES (4 << 20)   /* room for its result */
 
@@ -227,14 +229,15 @@ static void run_packed(struct device *d, const struct product *p, void *scratch)
     pool_run(d->pool, j.whole + split * j.parts, run_item, &j);
 }
 
-/* --- x transposed --------------------------------------------------------------------------- */
+/* --- x turned ------------------------------------------------------------------------------- */
 
-/* Turns rows of x^T: item i is TURN columns of x. */
-#define TURN 64
+/* Brings rows of x, or columns of x^T, into compact rows: item i is TURN of them. */
+#define TURN 32
 struct turn {
     const float *x;
-    int64_t x_stride, steps, rows;
+    int64_t xr, xk, steps, rows;
     float *out;
+    int64_t out_stride;
 };
 
 static void turn_item(void *ctx, int64_t i, int worker)
@@ -242,39 +245,60 @@ static void turn_item(void *ctx, int64_t i, int worker)
     (void)worker;
     const struct turn *t = ctx;
     int64_t from = i * TURN, rows = i64_min(TURN, t->rows - from);
-    CPU(transpose)(t->steps, rows, t->x + from, t->x_stride, t->out + from * t->steps, t->steps);
-}
-
-/* Steps of x^T that are turned at once: whole blocks of k, and at least 64 rows of them fit. */
-static int64_t turned_steps(int64_t k)
-{
-    int64_t step = step_of(k), most = TURNED_BYTES / 4 / TURN / step * step;
-    return i64_min(k, i64_max(step, most));
+    const float *x = t->x + from * t->xr;
+    float *out = t->out + from * t->out_stride;
+    if (t->xk == 1)
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(out + r * t->out_stride, x + r * t->xr, (size_t)t->steps * sizeof(float));
+    else
+        CPU(transpose)(t->steps, rows, x, t->xk, out, t->out_stride);
 }
 
 static int64_t turned_rows(const struct product *p)
 {
-    int64_t rows = TURNED_BYTES / 4 / i64_max(1, turned_steps(p->k));
-    return rows >= p->m ? p->m : rows / TILE_ROWS * TILE_ROWS;
+    return p->m <= TURNED_ROWS ? p->m : TURNED_ROWS;
 }
 
+/* Steps of x that are turned at once: whole blocks of k. */
+static int64_t turned_steps(const struct product *p)
+{
+    int64_t step = step_of(p->k), most = TURNED_BYTES / 4 / turned_rows(p) / step * step;
+    return i64_min(p->k, i64_max(step, most));
+}
+
+/* Floats from one turned row to the next: an odd number of lines, so that they spread. */
+static int64_t turned_stride(int64_t steps)
+{
+    return ((steps + 15) / 16 | 1) * 16;
+}
+
+/* Rows that lie a multiple of a page apart fall into the same few places of the caches and push
+ * each other out; long ones (the gradient of logits) are worth a copy. */
+static bool crowded(const struct product *p)
+{
+    return p->xr * (int64_t)sizeof(float) % 4096 == 0 && p->m > 2 * TILE_ROWS && p->k >= K_BLOCK &&
+           p->n >= 8 * STRIP;
+}
+
+/* x^T is read in place when it is so narrow that a step of it lies in a line. */
 static bool in_place(const struct product *p)
 {
-    return p->xk == 1 || p->xk <= 16 || p->k == 0;
+    return p->k == 0 || (p->xk == 1 ? !crowded(p) : p->xk <= 16);
 }
 
 static void run_turned(struct device *d, const struct product *whole, char *scratch, float *turned)
 {
-    int64_t steps = turned_steps(whole->k), rows = turned_rows(whole);
+    int64_t steps = turned_steps(whole), rows = turned_rows(whole);
     for (int64_t m = 0; m < whole->m; m += rows) {
         for (int64_t k = 0; k < whole->k; k += steps) {
             struct product p = *whole;
             p.m = i64_min(rows, whole->m - m);
             p.k = i64_min(steps, whole->k - k);
-            struct turn t = {whole->x + k * whole->xk + m, whole->xk, p.k, p.m, turned};
+            const float *x = whole->x + m * whole->xr + k * whole->xk;
+            struct turn t = {x, whole->xr, whole->xk, p.k, p.m, turned, turned_stride(p.k)};
             pool_run(d->pool, (p.m + TURN - 1) / TURN, turn_item, &t);
             p.x = turned;
-            p.xr = p.k;
+            p.xr = t.out_stride;
             p.xk = 1;
             p.dst += m * p.dst_stride;
             p.beta = k == 0 ? whole->beta : 1;
@@ -374,7 +398,7 @@ size_t CPU(gemm_workspace)(struct device *d, const struct gemm_args *a)
     if (swapped(&p))
         bytes += (size_t)(p.n * p.m) * sizeof(float);
     else if (!in_place(&p))
-        bytes += (size_t)(turned_rows(&p) * turned_steps(p.k)) * sizeof(float);
+        bytes += (size_t)(turned_rows(&p) * turned_stride(turned_steps(&p))) * sizeof(float);
     return bytes;
 }
 

@@ -252,7 +252,7 @@ static void test_random_shapes(void **ctx)
     }
 }
 
-/* What random shapes do not reach: pieces of x^T, swapped products, strips that are not cut. */
+/* What random shapes do not reach: pieces of x^T, crowded x, swapped products, strips that are not cut. */
 static void test_large_shapes(void **ctx)
 {
     (void)ctx;
@@ -262,6 +262,11 @@ static void test_large_shapes(void **ctx)
         {600, 8, 184, true, false, true, 2, 1, f32},
         {1500, 40, 400, true, false, false, 1, 1, f32},
         {40, 64, 9024, true, true, true, 1, 0, q4_1},
+        /* rows of x a multiple of a page apart (unless make() adds a gap) */
+        {30, 300, 1024, false, false, true, 1, 0, f32},
+        {40, 288, 1024, false, true, false, 1, 1, q4_1},
+        {35, 264, 2048, false, false, true, -1, 0, f32},
+        {1100, 256, 1024, false, false, true, 1, 0, f32},
         {60, 640, 1184, false, true, false, 1, 0, q4_1},
         {60, 640, 1200, false, false, false, 1, 1, q4_1},
     };
