@@ -7,12 +7,15 @@
 #include "lua/bind.h"
 #include "engine/core/suggest.h"
 #include "kernels/kernels.h"
+#include "lua/runtime.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define COLLECT_AFTER (INT64_C(64) << 20)
 
 volatile int bind_interrupted, bind_interrupt_taken;
 struct bind_host bind_host;
@@ -188,8 +191,21 @@ const char *bind_describe(lua_State *L, int arg, char *out, size_t bytes)
     return out;
 }
 
+/* Lua's collector sees a tensor as a few bytes. When what objects hold outside Lua has grown by half
+ * (and 64 MiB) since the last look, unreachable ones are released before another is made. */
+static void collect_under_pressure(lua_State *L)
+{
+    static int64_t limit = COLLECT_AFTER;
+    if (runtime_bytes_in_use() <= limit)
+        return;
+    lua_gc(L, LUA_GCCOLLECT);
+    int64_t live = runtime_bytes_in_use();
+    limit = live + live / 2 + COLLECT_AFTER;
+}
+
 void *bind_new(lua_State *L, const struct lua_class *c, size_t bytes)
 {
+    collect_under_pressure(L);
     void *object = lua_newuserdatauv(L, bytes ? bytes : 1, 1);
     memset(object, 0, bytes);
     int type = luaL_getmetatable(L, c->name);

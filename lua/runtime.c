@@ -1,5 +1,6 @@
 /* runtime.c -- contexts on first use, so that the prompt is there before any device is. */
 #include "lua/runtime.h"
+#include "kernels/base/mem.h"
 
 #include <string.h>
 
@@ -26,6 +27,12 @@ struct context *runtime_wide(lua_State *L)
     if (!wide_context)
         bind_check(L, context_new(wide_device, DT_F64, &wide_context));
     return wide_context;
+}
+
+int64_t runtime_bytes_in_use(void)
+{
+    int64_t idle = main_context ? main_context->cached_bytes : 0;
+    return mem_stats().live_bytes - idle - (wide_context ? wide_context->cached_bytes : 0);
 }
 
 void runtime_close(void)

@@ -11,6 +11,9 @@
 struct context *runtime_context(lua_State *L); /* raises on failure */
 struct context *runtime_wide(lua_State *L);    /* f64; raises on failure */
 
+/* Host memory in use, blocks that only wait in the contexts' caches left out. */
+int64_t runtime_bytes_in_use(void);
+
 /* After lua_close: frees contexts and the devices opened here and in bind_host. */
 void runtime_close(void);
 

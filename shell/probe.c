@@ -31,6 +31,13 @@ static int live(lua_State *L)
     return 2;
 }
 
+/* bytes() -> in use now, nothing collected first */
+static int bytes(lua_State *L)
+{
+    lua_pushinteger(L, mem_stats().live_bytes);
+    return 1;
+}
+
 static int live_line(lua_State *L)
 {
     bind_terminal.live(luaL_optstring(L, 1, NULL));
@@ -188,17 +195,12 @@ static int find_option(lua_State *L)
 int probe_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"fail_at", fail_at},
-        {"live", live},
-        {"live_line", live_line},
-        {"show", show},
-        {"help", help},
-        {"complete", complete},
-        {"compile", compile},
-        {"python", python},
-        {"clean", clean},
-        {"specs", specs},
-        {"find_option", find_option},
+        {"fail_at", fail_at},   {"live", live},
+        {"bytes", bytes},       {"live_line", live_line},
+        {"show", show},         {"help", help},
+        {"complete", complete}, {"compile", compile},
+        {"python", python},     {"clean", clean},
+        {"specs", specs},       {"find_option", find_option},
         {NULL, NULL},
     };
     lua_getglobal(L, "lorash");
