@@ -9,6 +9,7 @@
 
 /* Working memory of the loop; a userdata, so that errors cannot leak it. */
 struct work {
+    struct table *table; /* held: a formatting function may assign to the frame */
     struct id_list ids;
     unsigned char *mask; /* a Lua userdata */
     size_t mask_room;
@@ -17,6 +18,7 @@ struct work {
 static int work_gc(lua_State *L)
 {
     struct work *w = lua_touserdata(L, 1);
+    table_free(w->table);
     id_list_free(&w->ids);
     memset(w, 0, sizeof *w);
     return 0;
@@ -157,6 +159,7 @@ void trainer_rows(lua_State *L, int data, struct tokenizer *t, int format,
                    bind_describe(L, data, found, sizeof found));
     struct work *w = work_new(L);
     int work = lua_gettop(L);
+    w->table = table_hold(table);
     int64_t rows = table->rows, prompt = table_place(table, "prompt");
     int64_t completion = table_place(table, "completion"), column = -1;
     bool pairs = prompt >= 0 && completion >= 0 && lua_isnil(L, format);
