@@ -18,6 +18,7 @@
 #define REGION_LEAST ((size_t)256 << 20) /* where address space is limited */
 #define ALIGN 64
 #define PAGE 4096
+#define TRIM_BYTES ((size_t)1 << 20)
 
 struct span {
     size_t at, bytes;
@@ -118,6 +119,18 @@ static void drop(struct guard *g, int64_t i)
     g->count--;
 }
 
+/* Gives back the pages behind the last span in use: changing the rights of a large workspace that
+ * is long gone would slow down every operation after it. */
+static void trim(struct guard *g)
+{
+    const struct span *last = &g->spans[g->count - 1];
+    size_t end = (last->at + PAGE - 1) & ~(size_t)(PAGE - 1);
+    if (last->taken || g->used < end + TRIM_BYTES)
+        return;
+    madvise(g->base + end, g->used - end, MADV_DONTNEED);
+    g->used = end;
+}
+
 static void guard_release(struct device *d, void *data, size_t bytes)
 {
     struct guard *g = d->state;
@@ -136,6 +149,7 @@ static void guard_release(struct device *d, void *data, size_t bytes)
         s[-1].bytes += s->bytes;
         drop(g, i);
     }
+    trim(g);
 }
 
 static int guard_copy(struct device *d, void *dst, const void *src, size_t bytes,

@@ -89,6 +89,11 @@ static void gemm_formats(void)
                 try_gemm((struct gemm_case){shapes[i][0], shapes[i][1], shapes[i][2], t & 1, t >> 1,
                                             i % 2, &formats[f], i % 3 ? 1 : 0.5, i % 4 ? 0 : 1,
                                             i % 2 ? GAPS : DENSE});
+        for (int64_t m = 1; m < 6; m++) { /* few rows, as in decoding */
+            try_gemm(
+                (struct gemm_case){m, 65, 1536, false, true, m == 2, &formats[f], 1, 0, DENSE});
+            try_gemm((struct gemm_case){m, 200, 96, false, true, false, &formats[f], 2, 1, DENSE});
+        }
         if (formats[f].block > 1) /* only the contiguous side must be whole blocks */
             for (int64_t m = 1; m < 20; m += 6) {
                 try_gemm(

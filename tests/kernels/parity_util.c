@@ -65,9 +65,10 @@ static double normal(uint64_t bits)
     return ((double)sum / 65535 - 2) * 1.7320508;
 }
 
-static double value_of(const struct rig *r, const struct tensor *t, int64_t i)
+/* Element i; 'key' is of the rig and the tensor's name, so that all devices see the same. */
+static double value_of(const struct rig *r, const struct tensor *t, uint64_t key, int64_t i)
 {
-    uint64_t bits = mixed(hash(r->seed, t->name), (uint64_t)i);
+    uint64_t bits = mixed(key, (uint64_t)i);
     double unit = (double)(bits >> 11) * 0x1p-53, x = 0;
     switch (t->fill) {
     case JUNK:
@@ -151,8 +152,10 @@ static struct slot *make(struct rig *r, struct tensor t)
     int64_t room = lay_out(&v, t.layout), n = view_count(v);
     struct slot *s = slot_new(r, t.name, v.dtype, room);
     v.data = s->before + BAND * dtype_bytes(v.dtype);
+    uint64_t key = hash(r->seed, t.name);
+    bool dense = view_is_contiguous(v);
     for (int64_t i = 0; i < n; i++)
-        put(v, i, value_of(r, &t, i));
+        ref_store(v.data, v.dtype, dense ? i : ref_place(v, i), value_of(r, &t, key, i));
     v.data = (char *)s->base + BAND * dtype_bytes(v.dtype);
     s->v = v;
     upload(r, s);
@@ -204,9 +207,10 @@ static void encode_row(struct rig *r, const struct format *f, int64_t row, int64
     float *x = mem_alloc((size_t)stride * sizeof(float) + 1);
     assert_non_null(x);
     bool absolute = r->absolute;
+    uint64_t key = hash(r->seed, t.name);
     r->absolute = false; /* the sign of what is decoded counts */
     for (int64_t j = 0; j < stride; j++)
-        x[j] = j < cols ? (float)value_of(r, &t, row * cols + j) : NAN;
+        x[j] = j < cols ? (float)value_of(r, &t, key, row * cols + j) : NAN;
     r->absolute = absolute;
     f->encode(x, to, stride);
     if (absolute) {
@@ -315,10 +319,11 @@ static double *numbers(const struct slot *s, unsigned char *now)
     struct view v = s->v;
     int64_t n = view_count(v);
     v.data = now + BAND * dtype_bytes(v.dtype);
+    bool dense = view_is_contiguous(v);
     double *x = mem_alloc((size_t)(n + 1) * sizeof(double));
     assert_non_null(x);
     for (int64_t i = 0; i < n; i++)
-        x[i] = get(v, i);
+        x[i] = ref_load(v.data, v.dtype, dense ? i : ref_place(v, i));
     return x;
 }
 
