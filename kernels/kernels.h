@@ -240,7 +240,8 @@ struct binary_args {
 
 /* y = reduction of x over every dimension where y.shape is 1 (same ndim; other sizes equal).
  * SUM: y = alpha * sum (+ y when 'accumulate'). MAX, MIN: NaN wins; accumulate must be false.
- * Sums are combined in a fixed tree that depends on the sizes alone. An empty MAX/MIN is refused. */
+ * Sums are combined in a fixed tree that depends on the sizes alone. A MAX or MIN of nothing is
+ * refused. */
 enum reduce_kind { REDUCE_SUM, REDUCE_MAX, REDUCE_MIN, REDUCE_COUNT };
 struct reduce_args {
     struct view y, x;
@@ -251,9 +252,9 @@ struct reduce_args {
 };
 
 /* What a person wants to see of a tensor. out: F64 [STATS_FIXED + bins]: count of finite values,
- * NaNs, infinities, min, max, mean, standard deviation (divided by n) of the finite ones (0 if there
- * are none), then a histogram of the finite ones in equal bins from min to max. x of any stored
- * dtype and stride. */
+ * NaNs, infinities, min, max, mean, standard deviation (divided by n) of the finite ones (0 if
+ * there are none), then a histogram of the finite ones in equal bins from min to max (all in the
+ * first if min = max). x of any stored dtype and stride. */
 #define STATS_FIXED 7
 struct stats_args {
     struct view out, x;
@@ -333,8 +334,8 @@ struct glu_args {
     struct scratch work;
 };
 
-/* dg = dy * u * act'(g), du = dy * act(g). dg may be g, du may be u (or dy may be one of them). When
- * y is given it receives act(g) * u again, so that forward need not keep it; y may be dy. */
+/* dg = dy * u * act'(g), du = dy * act(g). dg may be g, du may be u (or dy may be one of them).
+ * When y is given it receives act(g) * u again, so that forward need not keep it; y may be dy. */
 struct glu_grad_args {
     struct view dg, du, dy, g, u, y;
     enum glu_kind kind;
@@ -352,8 +353,8 @@ struct glu_grad_args {
  *   score = scale * q.k; softcap c > 0: score = c * tanh(score / c); slopes [Hq] (when given):
  *   + slope * (j - (nk-nq+i)). Then softmax and the weighted sum of v.
  *   pages I32 [n, max_pages] with page_rows > 0: key row j of sequence s is row
- *   pages[s, j / page_rows] * page_rows + j % page_rows of k and v, and k_len must be given (k_start
- *   is then not read and may be left out).
+ *   pages[s, j / page_rows] * page_rows + j % page_rows of k and v, and k_len must be given
+ *   (k_start is then not read and may be left out).
  * window > 0 is for causal attention only. Rows of out and lse outside every sequence are not
  * written.
  * A query that sees no key gives zeros, lse = -inf, and zero gradients.

@@ -1,7 +1,7 @@
 /* compare_util.h -- is this result near enough to the wanted one?
  *
  * Pure functions on arrays of double. Written so that NaN fails: a NaN is only right where a NaN is
- * wanted, an infinity only where one of the same sign is wanted (or what is wanted rounds to it). */
+ * wanted, an infinity only where one of the same sign is wanted (or a number that rounds to it). */
 #ifndef TESTS_KERNELS_COMPARE_UTIL_H
 #define TESTS_KERNELS_COMPARE_UTIL_H
 

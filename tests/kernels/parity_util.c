@@ -24,6 +24,7 @@ static struct pool *pools[THREADS];
 static struct build {
     const char *name;
     struct device *devices[THREADS];
+    char why[160]; /* it could not be opened */
 } builds[] = {{.name = "cpu-plain"}, {.name = "cpu-avx2"}, {.name = "cpu-avx512"}};
 
 static int64_t ops_run[OP_COUNT];
@@ -516,7 +517,7 @@ void parity_open(void)
     for (int i = 0; i < COUNT_OF(builds); i++)
         for (int j = 0; j < THREADS; j++)
             if (device_open(builds[i].name, pools[j], &builds[i].devices[j]) && j == 0)
-                print_message("# skipped: %s\n", status_message());
+                snprintf(builds[i].why, sizeof builds[i].why, "%s", status_message());
 }
 
 void parity_close(void)
@@ -528,6 +529,12 @@ void parity_close(void)
         pool_free(pools[i]);
     device_close(guard);
     device_close(ref);
+}
+
+const char *parity_build(int i, const char **why)
+{
+    *why = builds[i].why[0] ? builds[i].why : NULL;
+    return builds[i].name;
 }
 
 int64_t parity_ran(enum op_id op)

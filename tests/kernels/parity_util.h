@@ -98,8 +98,10 @@ void rig_ran(struct rig *r, enum op_id op, int status);
 
 typedef void case_fn(struct rig *r, const void *params);
 
-/* Opens the devices; prints what is skipped and why. */
 void parity_open(void);
+/* Name of build 0 .. PARITY_BUILDS-1 of the cpu device; *why it takes no part, or NULL. */
+#define PARITY_BUILDS 3
+const char *parity_build(int i, const char **why);
 void parity_close(void);
 int64_t parity_ran(enum op_id op); /* operations run on any device but ref */
 
