@@ -1,7 +1,8 @@
 /* model.c -- the Lua classes AutoModelForCausalLM and Model. */
 #include "lua/model.h"
 #include "engine/adapt/lora.h"
-#include "kernels/base/mem.h"
+#include "engine/data/print.h"
+#include "lua/hold.h"
 #include "lua/runtime.h"
 
 #include <inttypes.h>
@@ -107,32 +108,6 @@ static void push_config(lua_State *L, const struct model *m)
     lua_setfield(L, -2, "use_cache");
 }
 
-/* A userdata that owns option values, so that an error on the way releases them. */
-struct held_options {
-    struct load_options o;
-};
-
-static int held_gc(lua_State *L)
-{
-    struct held_options *h = lua_touserdata(L, 1);
-    options_free(&from_pretrained_options, &h->o);
-    return 0;
-}
-
-static struct load_options *hold_options(lua_State *L, int arg)
-{
-    struct held_options *h = lua_newuserdatauv(L, sizeof *h, 0);
-    memset(h, 0, sizeof *h);
-    if (luaL_newmetatable(L, "lorash.load_options")) {
-        lua_pushcfunction(L, held_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
-    bind_check(L, options_init(&from_pretrained_options, &h->o));
-    bind_options(L, arg, &from_pretrained_options, &h->o);
-    return &h->o;
-}
-
 static int from_pretrained(lua_State *L)
 {
     char found[80];
@@ -141,7 +116,8 @@ static int from_pretrained(lua_State *L)
                           bind_describe(L, 1, found, sizeof found));
     const char *path = lua_tostring(L, 1);
     lua_settop(L, 2);
-    struct load_options *o = hold_options(L, 2);
+    struct load_options *o = hold_options(L, &from_pretrained_options);
+    bind_options(L, 2, &from_pretrained_options, o);
     struct context *ctx = runtime_context(L);
     struct model_object *object = bind_new(L, &model_class, sizeof *object);
     double start = now();
@@ -171,20 +147,6 @@ static int get_memory_footprint(lua_State *L)
     return 1;
 }
 
-/* 12345678 -> "12,345,678" */
-static const char *grouped(int64_t n, char *out)
-{
-    char digits[32];
-    int length = snprintf(digits, sizeof digits, "%" PRId64, n), used = 0;
-    for (int i = 0; i < length; i++) {
-        if (i && (length - i) % 3 == 0)
-            out[used++] = ',';
-        out[used++] = digits[i];
-    }
-    out[used] = '\0';
-    return out;
-}
-
 static int add_trainable(void *ctx, const char *name, struct tensor *t)
 {
     (void)name;
@@ -198,11 +160,11 @@ static int print_trainable_parameters(lua_State *L)
     struct model *m = lua_model_arg(L, 1);
     struct lora *l = lora_of(m);
     int64_t all = model_parameters(m) + (l ? lora_parameters(l) : 0), trained = 0;
-    char a[48], b[48], line[200];
+    char a[32], b[32], line[200];
     bind_check(L, lora_walk_all(m, add_trainable, &trained));
-    int n =
-        snprintf(line, sizeof line, "trainable params: %s || all params: %s || trainable%%: %.4f\n",
-                 grouped(trained, a), grouped(all, b), 100.0 * (double)trained / (double)all);
+    int n = snprintf(
+        line, sizeof line, "trainable params: %s || all params: %s || trainable%%: %.4f\n",
+        print_count(trained, a), print_count(all, b), 100.0 * (double)trained / (double)all);
     bind_write(line, (size_t)n);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* model_show.c -- a model as a folded tree: layers once, with shapes, storage and MiB. */
 #include "engine/adapt/lora.h"
 #include "engine/core/file.h"
+#include "engine/data/print.h"
 #include "lua/model.h"
 
 #include <inttypes.h>
@@ -121,16 +122,9 @@ static void add_layers(struct tree *t)
 static void add_foot(struct tree *t)
 {
     struct lora *l = lora_of(t->m);
-    char digits[32], grouped[48];
-    int length = snprintf(digits, sizeof digits, "%" PRId64, model_parameters(t->m)), used = 0;
-    for (int i = 0; i < length; i++) {
-        if (i && (length - i) % 3 == 0)
-            grouped[used++] = ',';
-        grouped[used++] = digits[i];
-    }
-    grouped[used] = '\0';
-    add(t->b, "%s parameters %s %.1f MiB on %s", grouped, t->dot, mib(model_bytes(t->m)),
-        t->m->ctx->device->kind);
+    char count[32];
+    add(t->b, "%s parameters %s %.1f MiB on %s", print_count(model_parameters(t->m), count),
+        t->dot, mib(model_bytes(t->m)), t->m->ctx->device->kind);
     if (l)
         add(t->b, " %s adapter r %" PRId64 " on %" PRId64 " layers, %" PRId64 " weights%s", t->dot,
             l->config.r, l->count, lora_parameters(l), l->enabled ? "" : " (switched off)");

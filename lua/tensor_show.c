@@ -1,6 +1,7 @@
 /* tensor_show.c -- a tensor as a person sees it: one line of facts, then its corners.
  *
  * Statistics are computed on the device; only the corners are copied. */
+#include "engine/data/print.h"
 #include "engine/tensor/ops.h"
 #include "kernels/base/mem.h"
 #include "lua/tensor.h"
@@ -25,21 +26,6 @@ static void add(luaL_Buffer *b, const char *fmt, ...)
     luaL_addstring(b, text);
 }
 
-/* 12345678 -> "12,345,678" */
-static const char *grouped(int64_t n, char *out, size_t bytes)
-{
-    char digits[32];
-    int length = snprintf(digits, sizeof digits, "%" PRId64, n);
-    size_t used = 0;
-    for (int i = 0; i < length && used + 2 < bytes; i++) {
-        if (i && (length - i) % 3 == 0 && digits[i - 1] != '-')
-            out[used++] = ',';
-        out[used++] = digits[i];
-    }
-    out[used] = '\0';
-    return out;
-}
-
 static void add_histogram(luaL_Buffer *b, const double *bins)
 {
     static const char *const bars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
@@ -59,14 +45,14 @@ static void add_histogram(luaL_Buffer *b, const double *bins)
 
 static void add_facts(luaL_Buffer *b, struct tensor *t, const double *s)
 {
-    char count[40], shape[64] = "";
+    char count[32], shape[64] = "";
     size_t used = 0;
     const char *dot = bind_terminal.utf8 ? "·" : "|";
     for (int i = 0; i < t->view.ndim && used < sizeof shape; i++)
         used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRId64, i ? "," : "",
                                  t->view.shape[i]);
     add(b, "%s[%s] %s %s n %s", t->format ? t->format->name : dtype_name(t->view.dtype), shape,
-        t->ctx->device->kind, dot, grouped(tensor_count(t), count, sizeof count));
+        t->ctx->device->kind, dot, print_count(tensor_count(t), count));
     if (s[0] > 0)
         add(b, " %s %.4g %s %.4g %s mean %.4g %s std %.4g", dot, s[3],
             bind_terminal.utf8 ? "…" : "..", s[4], dot, s[5], dot, s[6]);

@@ -1,5 +1,6 @@
 /* trainer_plan.c -- what SFTTrainer says before step 1: rows, what is trained, memory, time. */
 #include "engine/adapt/lora.h"
+#include "engine/data/print.h"
 #include "engine/text/tokenizer.h"
 #include "engine/train/plan.h"
 #include "lua/trainer.h"
@@ -10,20 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* 12345678 -> "12,345,678"; a small ring of buffers, so that one line can hold several */
+/* With thousands separated; a small ring of buffers, so that one line can hold several. */
 static const char *grouped(int64_t n)
 {
-    static char ring[6][48];
+    static char ring[6][32];
     static int next;
-    char digits[32], *out = ring[next = (next + 1) % 6];
-    int length = snprintf(digits, sizeof digits, "%" PRId64, n), used = 0;
-    for (int i = 0; i < length; i++) {
-        if (i && (length - i) % 3 == 0)
-            out[used++] = ',';
-        out[used++] = digits[i];
-    }
-    out[used] = '\0';
-    return out;
+    next = (next + 1) % 6;
+    return print_count(n, ring[next]);
 }
 
 static void print_rows(lua_State *L, const struct trainer_object *o, struct tokenizer *t)
