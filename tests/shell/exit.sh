@@ -142,6 +142,7 @@ ok $? "no colour off a terminal"
 
 # Ctrl-C: pure Lua, coroutines, a loop that catches errors (twice), a pattern callback
 interrupted() { # name code presses
+    rm -f "$dir/out" # else the last case's text is seen before this one has begun
     "$lorash" -e "io.stdout:write('up\n') io.stdout:flush() $2" >"$dir/out" 2>"$dir/err" &
     pid=$!
     i=0
