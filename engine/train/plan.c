@@ -9,6 +9,7 @@
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* --- the shadow ------------------------------------------------------------------------------ */
@@ -76,20 +77,30 @@ static int shadow_of(struct model *real, struct context *ctx, struct model **out
 
 /* --- the largest micro-batch ------------------------------------------------------------------ */
 
-/* The longest examples first, until the limit is full: no micro-batch is larger. */
+static int longer_first(const void *a, const void *b)
+{
+    const struct example *x = a, *y = b;
+    return x->tokens > y->tokens ? -1 : x->tokens < y->tokens;
+}
+
+/* The longest examples that one step can hold, until the limit is full: no micro-batch is larger.
+ * The longest goes in even when it is above the limit. */
 static int largest_pack(const struct examples *e, const struct training_arguments *a,
                         struct pack *pack)
 {
-    int64_t longest = 0, limit = a->micro_batch_tokens;
     int64_t room = a->per_device_train_batch_size * a->gradient_accumulation_steps;
-    for (int64_t i = 1; i < e->count; i++)
-        if (e->items[i].tokens > e->items[longest].tokens)
-            longest = i;
-    TRY(pack_add(pack, e, longest));
-    for (int64_t i = 0; i < e->count && pack->sequences < room; i++)
-        if (i != longest && pack->tokens + e->items[i].tokens <= limit)
-            TRY(pack_add(pack, e, i));
-    return OK;
+    struct examples sorted = *e; /* same tokens, another order of rows */
+    sorted.items = mem_alloc((size_t)e->count * sizeof *e->items);
+    if (!sorted.items)
+        return ERR_MEMORY;
+    memcpy(sorted.items, e->items, (size_t)e->count * sizeof *e->items);
+    qsort(sorted.items, (size_t)e->count, sizeof *sorted.items, longer_first);
+    int status = OK;
+    for (int64_t i = 0; i < e->count && pack->sequences < room && !status; i++)
+        if (!i || pack->tokens + sorted.items[i].tokens <= a->micro_batch_tokens)
+            status = pack_add(pack, &sorted, i);
+    mem_free(sorted.items);
+    return status;
 }
 
 static int shadow_step(struct model *m, const struct pack *p)
