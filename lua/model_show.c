@@ -123,8 +123,8 @@ static void add_foot(struct tree *t)
 {
     struct lora *l = lora_of(t->m);
     char count[32];
-    add(t->b, "%s parameters %s %.1f MiB on %s", print_count(model_parameters(t->m), count),
-        t->dot, mib(model_bytes(t->m)), t->m->ctx->device->kind);
+    add(t->b, "%s parameters %s %.1f MiB on %s", print_count(model_parameters(t->m), count), t->dot,
+        mib(model_bytes(t->m)), t->m->ctx->device->kind);
     if (l)
         add(t->b, " %s adapter r %" PRId64 " on %" PRId64 " layers, %" PRId64 " weights%s", t->dot,
             l->config.r, l->count, lora_parameters(l), l->enabled ? "" : " (switched off)");
