@@ -15,6 +15,11 @@
 #include "kernels/base/size.h"
 #include "kernels/cpu/gemm_tile.h"
 
+/* [vectors - 1][rows - 1] */
+static tile_fn *const tiles[2][12] = {
+#define TILE_ENTRY(rows, vectors) [vectors - 1][rows - 1] = tile_##rows##x##vectors,
+    TILES(TILE_ENTRY)};
+
 #define K_BLOCK 576     /* steps of a block: a packed panel stays in the first cache */
 #define ROW_BLOCK 96    /* rows of x that stay in the second cache for all panels of a strip */
 #define SPLIT_STRIPS 16 /* fewer strips than this: all are cut by rows */

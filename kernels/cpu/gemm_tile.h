@@ -124,9 +124,4 @@ typedef void tile_fn(const struct tile *t);
 #endif
 TILES(TILE)
 
-/* [vectors - 1][rows - 1] */
-static tile_fn *const tiles[2][12] = {
-#define TILE_ENTRY(rows, vectors) [vectors - 1][rows - 1] = tile_##rows##x##vectors,
-    TILES(TILE_ENTRY)};
-
 #endif
