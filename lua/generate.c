@@ -37,12 +37,21 @@ static int text_tostring(lua_State *L)
     return 1;
 }
 
+/* Tokens a second behind the first one, whose time is that of reading the prompt; 0 = unknown. */
+static double rate_of(const struct text_object *o)
+{
+    return o->tokens > 1 && o->seconds > 0 ? (double)(o->tokens - 1) / o->seconds : 0;
+}
+
 static int text_show(lua_State *L)
 {
     struct text_object *o = bind_arg(L, 1, &text_class);
     char line[120];
-    snprintf(line, sizeof line, "      %d tokens %s %.0f tok/s", (int)o->tokens,
-             bind_terminal.utf8 ? "·" : "|", o->seconds > 0 ? (double)o->tokens / o->seconds : 0);
+    int n =
+        snprintf(line, sizeof line, "      %d token%s", (int)o->tokens, o->tokens == 1 ? "" : "s");
+    if (rate_of(o) > 0)
+        snprintf(line + n, sizeof line - (size_t)n, " %s %.0f tok/s",
+                 bind_terminal.utf8 ? "·" : "|", rate_of(o));
     if (o->streamed) {
         lua_pushstring(L, line);
         return 1;
@@ -104,7 +113,7 @@ static int get_tokens(lua_State *L)
 static int get_rate(lua_State *L)
 {
     struct text_object *o = bind_arg(L, 1, &text_class);
-    lua_pushnumber(L, o->seconds > 0 ? (double)o->tokens / o->seconds : 0);
+    lua_pushnumber(L, rate_of(o));
     return 1;
 }
 
