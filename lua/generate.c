@@ -250,7 +250,7 @@ static int pull(struct run *r, struct tokenizer *t, bool stream, double *start)
             return OK;
         }
         TRY(status);
-        if (e.kind == GENERATE_PREFILL || *start == 0)
+        if (e.kind == GENERATE_TOKEN && *start == 0)
             *start = now();
         if (e.kind == GENERATE_DONE)
             r->reason = e.reason;

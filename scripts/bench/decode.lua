@@ -11,4 +11,4 @@ options.max_new_tokens = count
 local text = model:generate(tokenizer, prompt, options)
 print("text: " .. ("%q"):format(tostring(text)):gsub("\\?\n", "\\n"))
 print(("bench: steps=%d tokens=%d seconds=%.6f prompt_tokens=%d"):format(text.tokens, text.tokens,
-    text.tokens / text.tokens_per_second, #tokenizer:encode(prompt)))
+    (text.tokens - 1) / text.tokens_per_second, #tokenizer:encode(prompt)))
