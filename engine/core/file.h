@@ -40,6 +40,51 @@ int file_write_all(const char *path, const void *bytes, size_t length) MUST_CHEC
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 
+/* True for a name without '/', that is neither empty nor "." nor "..": what a file named by another
+ * file (a shard, an adapter) must be. */
+bool file_is_plain_name(const char *name);
+
+/* --- folders and whole files */
+
+/* With its parents; one that is there already is fine. */
+int file_make_folder(const char *path) MUST_CHECK;
+
+/* Names in a folder (not "." and ".."), or paths that match a pattern, sorted by bytes. */
+struct file_names {
+    int64_t count, room;
+    char **items; /* owned */
+};
+void file_names_free(struct file_names *names); /* zeroed is fine */
+int file_list(const char *folder, struct file_names *out) MUST_CHECK;
+
+/* Paths that match a pattern: '*' and '?' inside one name, [a-z] and [!a-z], "**" for any folders.
+ * A name that starts with '.' is matched only by a '.' that is written. Folders are left out. No
+ * match is OK with none. */
+int file_glob(const char *pattern, struct file_names *out) MUST_CHECK;
+bool file_is_pattern(const char *path); /* holds one of * ? [ */
+
+int file_remove(const char *path) MUST_CHECK; /* one file or link; missing is ERR_IO */
+
+/* A folder with everything in it; links are removed, not followed. Missing is fine. */
+int file_remove_folder(const char *path) MUST_CHECK;
+
+/* Renames a file or folder and syncs the parent folder. The target must not exist. */
+int file_rename(const char *from, const char *to) MUST_CHECK;
+int file_sync_folder(const char *path) MUST_CHECK;
+
+/* A copy with save's guarantees; copying onto itself is ERR_ARG. */
+int file_copy(const char *from, const char *to) MUST_CHECK;
+
+/* True when both exist and are one file. */
+bool file_same(const char *a, const char *b);
+
+/* Adds to the end of a file, made when missing: for logs. Not synced. */
+int file_append(const char *path, const void *bytes, size_t length) MUST_CHECK;
+
+/* Bytes that an unprivileged writer can still put on the file system of 'path' (its parent when it
+ * does not exist yet). */
+int file_free_bytes(const char *path, int64_t *out) MUST_CHECK;
+
 /* Test hook: the n-th file call from now fails with errno 'error' (EIO, ENOSPC, EINTR ...); a
  * negative error makes a write or read of that call short. 0 switches it off. Returns the calls
  * seen since it was last set. */

@@ -1,0 +1,59 @@
+/* safetensors.h -- reads and writes safetensors files: a JSON header, then the tensors' bytes.
+ *
+ * Reading checks everything the reference checks (header size, offsets without hole or overlap from
+ * 0 to the file's end, shape x dtype = bytes, text metadata) and duplicate names, before anything
+ * is handed out. Writing gives the bytes that the reference library would give for the same
+ * tensors, through a temporary file. */
+#ifndef ENGINE_FORMATS_SAFETENSORS_H
+#define ENGINE_FORMATS_SAFETENSORS_H
+
+#include "kernels/base/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SAFETENSORS_DIMS 8
+
+struct safetensors_tensor {
+    const char *name;  /* NUL-terminated */
+    const char *dtype; /* "F32", "BF16", "U8" ...: a string constant */
+    int ndim;
+    int64_t shape[SAFETENSORS_DIMS];
+    int64_t offset; /* of its data in the file */
+    size_t bytes;
+};
+
+struct safetensors;
+
+/* Parses a header that stands in 'length' bytes at the start of a file of 'file_bytes' bytes. */
+int safetensors_parse(const char *bytes, size_t length, uint64_t file_bytes,
+                      struct safetensors **out) MUST_CHECK;
+int safetensors_open(const char *path, struct safetensors **out) MUST_CHECK;
+void safetensors_close(struct safetensors *s); /* NULL is fine */
+
+int64_t safetensors_count(const struct safetensors *s);
+const struct safetensors_tensor *safetensors_tensor(const struct safetensors *s, int64_t i);
+int64_t safetensors_find(const struct safetensors *s, const char *name);    /* -1 = none */
+const char *safetensors_meta(const struct safetensors *s, const char *key); /* NULL = none */
+int safetensors_read(struct safetensors *s, int64_t i, void *out) MUST_CHECK;
+const char *safetensors_path(const struct safetensors *s); /* "" after parse */
+
+/* Bits of one element of a dtype name; 0 = unknown. */
+int safetensors_bits(const char *dtype);
+
+/* A tensor to be written. */
+struct safetensors_entry {
+    const char *name, *dtype;
+    int ndim;
+    int64_t shape[SAFETENSORS_DIMS];
+    void *tensor; /* the caller's own */
+};
+
+/* Writes all entries (their array is put into file order) to 'path', atomically. 'read' fills the
+ * bytes of one entry. 'meta': pairs key, value, ending with NULL; may be NULL. */
+int safetensors_save(const char *path, struct safetensors_entry *entries, int64_t count,
+                     const char *const *meta,
+                     int (*read)(void *ctx, const struct safetensors_entry *e, void *bytes),
+                     void *ctx) MUST_CHECK;
+
+#endif
