@@ -1,9 +1,10 @@
 /* file.c -- the only door to files.
  *
- * Each system call goes through one small wrapper here that asks the fault hook first; the rest
- * of the file never calls the system directly. Interrupted calls are repeated, short reads and
- * writes go on, a failed fsync is never retried (the kernel may have dropped the data). */
+ * System calls go through the wrappers of file_call.h, which ask the fault hook first. Interrupted
+ * calls are repeated, short reads and writes go on, a failed fsync is never retried (the kernel may
+ * have dropped the data). Folders and whole files: file_folder.c. */
 #include "engine/core/file.h"
+#include "engine/core/file_call.h"
 #include "engine/core/suggest.h"
 #include "kernels/base/mem.h"
 
@@ -18,146 +19,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static atomic_int_fast64_t calls_seen, fail_call;
-static atomic_int fail_errno, open_files;
-
-int64_t file_fail_at(int64_t n, int error)
-{
-    int64_t seen = atomic_exchange(&calls_seen, 0);
-    atomic_store(&fail_errno, error);
-    atomic_store(&fail_call, n);
-    return seen;
-}
-
-int file_open_count(void)
-{
-    return atomic_load(&open_files);
-}
-
-/* True when this call must fail; errno is set. A call that must be short halves *length. */
-static bool fault(size_t *length)
-{
-    int64_t n = atomic_fetch_add(&calls_seen, 1) + 1;
-    if (n != atomic_load(&fail_call))
-        return false;
-    int error = atomic_load(&fail_errno);
-    if (error < 0) {
-        if (length && *length > 1)
-            *length /= 2;
-        return false;
-    }
-    errno = error;
-    return true;
-}
-
-static int call_open(const char *path, int flags)
-{
-    int fd;
-    do {
-        fd = fault(NULL) ? -1 : open(path, flags | O_CLOEXEC, 0666);
-    } while (fd < 0 && errno == EINTR);
-    if (fd >= 0)
-        atomic_fetch_add(&open_files, 1);
-    return fd;
-}
-
-static int call_close(int fd)
-{
-    bool faulty = fault(NULL);
-    int error = errno;
-    int rc = close(fd); /* also when the test wants a failure: the descriptor must not leak */
-    atomic_fetch_sub(&open_files, 1);
-    if (faulty) {
-        errno = error;
-        return error == EINTR ? 0 : -1;
-    }
-    return rc < 0 && errno == EINTR ? 0 : rc; /* Linux has closed it all the same */
-}
-
-static int call_fstat(int fd, struct stat *st)
-{
-    return fault(NULL) ? -1 : fstat(fd, st);
-}
-
-static int call_stat(const char *path, struct stat *st)
-{
-    return fault(NULL) ? -1 : stat(path, st);
-}
-
-/* Bytes read, fewer than 'length' only at the end of the file; -1 on failure. */
-static ssize_t call_pread(int fd, char *out, size_t length, int64_t offset)
-{
-    size_t done = 0;
-    while (done < length) {
-        size_t want = length - done;
-        ssize_t n =
-            fault(&want) ? -1 : pread(fd, out + done, want, (off_t)(offset + (int64_t)done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        done += (size_t)n;
-    }
-    return (ssize_t)done;
-}
-
-static int call_write(int fd, const char *bytes, size_t length)
-{
-    while (length > 0) {
-        size_t want = length;
-        ssize_t n = fault(&want) ? -1 : write(fd, bytes, want);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        bytes += n;
-        length -= (size_t)n;
-    }
-    return 0;
-}
-
-static int call_fsync(int fd)
-{
-    int rc;
-    do {
-        rc = fault(NULL) ? -1 : fsync(fd);
-    } while (rc < 0 && errno == EINTR);
-    return rc;
-}
-
-static int call_rename(const char *from, const char *to)
-{
-    return fault(NULL) ? -1 : rename(from, to);
-}
-
-/* Length of the folder part of 'path' without the last '/': 0 = the current folder or the root. */
-static size_t folder_length(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? (size_t)(slash - path) : 0;
-}
-
-/* Folder of 'path' as text ("." or "/" where it has none); owned by the caller. */
-static char *folder_of(const char *path)
-{
-    size_t n = folder_length(path);
-    if (n == 0)
-        return mem_text(path[0] == '/' ? "/" : ".", 1);
-    return mem_text(path, n);
-}
-
 /* The failure of opening a file that is not there, with the nearest name of its folder. */
 static int fail_missing(const char *path)
 {
     char hint[320] = "";
-    char *folder = folder_of(path);
+    char *folder = file_parent(path);
     if (!folder)
         return fail(ERR_IO, "cannot open '%s': %s", path, strerror(ENOENT));
     const char *slash = strrchr(path, '/');
     struct suggest s = {.wanted = slash ? slash + 1 : path};
-    DIR *dir = fault(NULL) ? NULL : opendir(folder);
+    DIR *dir = call_fault(NULL) ? NULL : opendir(folder);
     if (dir) {
         struct dirent *e; /* names live as long as the folder is open, on every libc we use... */
         char best[sizeof e->d_name] = "";
@@ -181,12 +52,6 @@ static int fail_missing(const char *path)
     return ERR_IO;
 }
 
-static int fail_errno_on(const char *what, const char *path)
-{
-    int error = errno;
-    return fail(error == ENOMEM ? ERR_MEMORY : ERR_IO, "cannot %s '%s': %s%s", what, path,
-                strerror(error), error == ENOSPC ? "; hint: free some space and try again" : "");
-}
 
 /* Opens a regular file for reading. */
 static int open_regular(const char *path, int *fd, int64_t *size)
@@ -196,9 +61,9 @@ static int open_regular(const char *path, int *fd, int64_t *size)
         return fail(ERR_ARG, "the path is empty, wanted a file name");
     *fd = call_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (*fd < 0)
-        return errno == ENOENT ? fail_missing(path) : fail_errno_on("open", path);
+        return errno == ENOENT ? fail_missing(path) : file_fail("open", path);
     if (call_fstat(*fd, &st) < 0) {
-        int status = fail_errno_on("read", path);
+        int status = file_fail("read", path);
         call_close(*fd);
         return status;
     }
@@ -230,7 +95,7 @@ int file_read(const char *path, size_t limit, char **bytes, size_t *length)
     }
     n = call_pread(fd, buffer, (size_t)size, 0);
     if (n < 0) {
-        status = fail_errno_on("read", path);
+        status = file_fail("read", path);
         goto out;
     }
     buffer[n] = '\0';
@@ -286,7 +151,7 @@ int file_read_at(struct file *f, int64_t offset, void *out, size_t length)
                     f->path, f->size, length, offset);
     ssize_t n = call_pread(f->fd, out, length, offset);
     if (n < 0)
-        return fail_errno_on("read", f->path);
+        return file_fail("read", f->path);
     if ((size_t)n < length)
         return fail(ERR_FORMAT, "'%s' became shorter while it was read", f->path);
     return OK;
@@ -319,7 +184,7 @@ static void save_free(struct file_save *s)
 /* A link is followed: its target is replaced, the link stays. */
 static int resolve(const char *path, char **out)
 {
-    char *real = fault(NULL) ? NULL : realpath(path, NULL);
+    char *real = call_fault(NULL) ? NULL : realpath(path, NULL);
     *out = mem_text(real ? real : path, strlen(real ? real : path));
     free(real); /* realpath's own memory, the one block that is not ours */
     return *out ? OK : ERR_MEMORY;
@@ -342,7 +207,7 @@ static int create_temp(struct file_save *s)
         if (errno != EEXIST)
             break;
     }
-    return fail_errno_on("write", s->path);
+    return file_fail("write", s->path);
 }
 
 int file_save_begin(const char *path, struct file_save **out)
@@ -377,28 +242,10 @@ int file_save_write(struct file_save *s, const void *bytes, size_t length)
     if (s->status)
         return fail(s->status, "cannot write '%s': an earlier write failed", s->path);
     if (call_write(s->fd, bytes, length) < 0)
-        s->status = fail_errno_on("write", s->path);
+        s->status = file_fail("write", s->path);
     return s->status;
 }
 
-/* Makes the rename itself durable. */
-static int sync_folder(const char *path)
-{
-    char *folder = folder_of(path);
-    int status = OK;
-    if (!folder)
-        return ERR_MEMORY;
-    int fd = call_open(folder, O_RDONLY | O_DIRECTORY);
-    if (fd < 0) {
-        status = fail_errno_on("open", folder);
-    } else {
-        if (call_fsync(fd) < 0 && errno != EINVAL) /* EINVAL: a file system without it */
-            status = fail_errno_on("sync", folder);
-        call_close(fd);
-    }
-    mem_free(folder);
-    return status;
-}
 
 int file_save_commit(struct file_save *s)
 {
@@ -406,20 +253,20 @@ int file_save_commit(struct file_save *s)
     if (status) {
         fail(status, "cannot write '%s': an earlier write failed", s->path);
     } else if (call_fsync(s->fd) < 0) {
-        status = fail_errno_on("sync", s->path);
+        status = file_fail("sync", s->path);
     } else {
         int rc = call_close(s->fd);
         s->fd = -1;
         if (rc < 0)
-            status = fail_errno_on("write", s->path);
+            status = file_fail("write", s->path);
         else if (call_rename(s->temp, s->path) < 0)
-            status = fail_errno_on("write", s->path);
+            status = file_fail("write", s->path);
     }
     if (status) {
         file_save_abandon(s);
         return status;
     }
-    status = sync_folder(s->path);
+    status = file_sync_parent(s->path);
     save_free(s);
     return status;
 }
