@@ -111,4 +111,18 @@ int value_from_json(const char *bytes, size_t length, const struct json_options 
 /* The value that the parser's current event begins; after it, the current event is its last. */
 int value_read(struct json *j, struct value **out) MUST_CHECK;
 
+/* How value_to_json writes; the defaults of Python's json.dumps are {.indent = -1}. */
+struct value_json {
+    int indent;                    /* -1 = one line; else spaces for each level */
+    bool sort_keys, ascii;         /* ascii: other characters as \uXXXX */
+    const char *separator, *colon; /* NULL = Python's: ", " (in lines: ",") and ": " */
+};
+
+struct buffer;
+
+/* Appends JSON as Python's json.dumps gives it, NaN and Infinity included. 'how' NULL = one line,
+ * Python's defaults but characters kept. The status is the buffer's. */
+int value_to_json(const struct value *v, const struct value_json *how,
+                  struct buffer *out) MUST_CHECK;
+
 #endif

@@ -1,5 +1,6 @@
 /* value.c -- value trees: making, sharing, long maps, JSON, broken input, no memory. */
 #include "engine/core/value.h"
+#include "engine/core/buffer.h"
 #include "engine/core/json.h"
 #include "kernels/base/mem.h"
 #include "tests/engine/engine_util.h"
@@ -141,16 +142,59 @@ static void json_part(void **state)
     value_drop(wanted);
 }
 
+static void writes(const char *json, const struct value_json *how, const char *wanted)
+{
+    struct buffer b = {0};
+    struct value *v = NULL;
+    struct json_options nan = {.nan = true};
+    CHECK(value_from_json(json, strlen(json), &nan, &v));
+    CHECK(value_to_json(v, how, &b));
+    CHECK(buffer_close(&b));
+    assert_string_equal(b.bytes, wanted);
+    buffer_free(&b);
+    value_drop(v);
+}
+
+/* The wanted texts are Python's. */
+static void writing(void **state)
+{
+    (void)state;
+    const char *text =
+        "{\"b\":[1,2.0,1e-5,null,true,[],{}],\"a\":\"\\u00e9\\ud83d\\ude00\\u007f\\n\\\"\"}";
+    writes(text, NULL,
+           "{\"b\": [1, 2.0, 1e-05, null, true, [], {}], \"a\": "
+           "\"\xc3\xa9\xf0\x9f\x98\x80\x7f\\n\\\"\"}");
+    writes(
+        text, &(struct value_json){.indent = 1, .sort_keys = true, .ascii = true},
+        "{\n \"a\": \"\\u00e9\\ud83d\\ude00\\u007f\\n\\\"\",\n \"b\": [\n  1,\n  2.0,\n  1e-05,\n"
+        "  null,\n  true,\n  [],\n  {}\n ]\n}");
+    writes("[1, {\"x\": 2}]", &(struct value_json){.indent = -1, .separator = ",", .colon = ":"},
+           "[1,{\"x\":2}]");
+    writes("[1]", &(struct value_json){.indent = 0}, "[\n1\n]");
+    writes("[NaN, -Infinity, 1e400]", NULL, "[NaN, -Infinity, Infinity]");
+}
+
 static const char seed[] =
     "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi \\u00e9\\n\"}, "
     "{\"role\": \"assistant\", \"content\": null, \"n\": [1, -2.5e3, true]}], "
     "\"a\": 1, \"b\": 2, \"c\": 3, \"d\": 4, \"e\": 5, \"f\": 6, \"g\": 7, "
     "\"h\": 8, \"i\": {}, \"j\": 10}";
 
+/* Reads, writes, and reads again: the same tree. */
 static int parse(const char *bytes, size_t length)
 {
-    struct value *v = NULL;
+    struct value *v = NULL, *again = NULL;
+    struct buffer b = {0};
     int status = value_from_json(bytes, length, NULL, &v);
+    if (!status)
+        status = value_to_json(v, &(struct value_json){.indent = 2, .sort_keys = true}, &b);
+    if (!status)
+        status =
+            value_from_json(b.bytes, (size_t)b.length, &(struct json_options){.nan = true}, &again);
+    if (!status && !value_equal(v, again))
+        fail_msg("written differently: %.*s", (int)b.length, b.bytes);
+    value_drop(again);
+    buffer_free(&b);
     value_drop(v);
     return status;
 }
@@ -194,9 +238,10 @@ static void descriptions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(making),   cmocka_unit_test(deep),         cmocka_unit_test(long_map),
-        cmocka_unit_test(equality), cmocka_unit_test(json_numbers), cmocka_unit_test(json_part),
-        cmocka_unit_test(broken),   cmocka_unit_test(no_memory),    cmocka_unit_test(descriptions),
+        cmocka_unit_test(making),       cmocka_unit_test(deep),         cmocka_unit_test(long_map),
+        cmocka_unit_test(equality),     cmocka_unit_test(json_numbers), cmocka_unit_test(json_part),
+        cmocka_unit_test(broken),       cmocka_unit_test(writing),      cmocka_unit_test(no_memory),
+        cmocka_unit_test(descriptions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
