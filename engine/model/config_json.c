@@ -168,7 +168,9 @@ static int add_eos(struct json *j, struct model_config *c)
 {
     int64_t id;
     TRY(json_int(j, "eos_token_id", &id));
-    if (id < 0 || id > 1 << 24)
+    if (id < 0) /* some files say -1 for none */
+        return OK;
+    if (id > 1 << 24)
         return json_fail(j, "eos_token_id: %lld is no token id", (long long)id);
     if (c->eos_count == CONFIG_EOS)
         return json_fail(j, "eos_token_id: more than %d ids", CONFIG_EOS);
@@ -567,34 +569,48 @@ int config_to_json(const struct model_config *c, const char *dtype, struct buffe
 
 #define EDITS 16
 
-/* Where the values stand in the text; 'start' 0 = not there (an object starts with '{'). */
+/* A value of the text that gives way to the value of edit 'which'. */
 struct place {
     size_t start, stop;
+    int which;
 };
 
-/* Places of the edits' values, and *end: behind the last entry; *entries: how many there are. */
+struct places {
+    struct place items[2 * EDITS]; /* in the order of the text */
+    int count;
+    bool found[EDITS];
+    size_t end;  /* behind the last entry */
+    bool filled; /* the object has entries */
+};
+
+static int which_edit(const struct json *j, const struct config_edit *edits, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (json_is(j, edits[i].key) || (edits[i].instead && json_is(j, edits[i].instead)))
+            return i;
+    return -1;
+}
+
 static int find_places(const char *json, size_t length, const struct config_edit *edits, int count,
-                       struct place *places, size_t *end, int64_t *entries)
+                       struct places *out)
 {
     struct json j;
     int status;
-    *entries = 0;
     json_begin(&j, json, length, &options);
     TRY_OUT(json_open(&j, JSON_OBJECT, "config.json"));
-    *end = j.offset + 1;
+    out->end = j.offset + 1;
     while (json_more(&j)) {
-        int which = -1;
         TRY_OUT(json_open(&j, JSON_KEY, NULL));
-        for (int i = 0; i < count; i++)
-            if (json_is(&j, edits[i].key) || (edits[i].instead && json_is(&j, edits[i].instead)))
-                which = i;
+        int which = which_edit(&j, edits, count);
         TRY_OUT(json_next(&j));
         size_t start = j.offset;
         TRY_OUT(json_skip(&j));
-        *end = (size_t)(j.p - j.whole);
-        if (which >= 0)
-            places[which] = (struct place){start, *end};
-        ++*entries;
+        out->end = (size_t)(j.p - j.whole);
+        out->filled = true;
+        if (which >= 0) {
+            out->items[out->count++] = (struct place){start, out->end, which};
+            out->found[which] = true;
+        }
     }
     TRY_OUT(json_open(&j, JSON_OBJECT_END, "config.json"));
     TRY_OUT(json_end(&j));
@@ -606,30 +622,24 @@ out:
 int config_edit_json(const char *json, size_t length, const struct config_edit *edits, int count,
                      struct buffer *out)
 {
-    struct place places[EDITS] = {{0}};
-    size_t end, from = 0;
-    int64_t entries;
+    struct places places = {.count = 0};
+    size_t from = 0;
     if (count > EDITS)
         return fail(ERR_INTERNAL, "config: %d changes at once", count);
-    TRY(find_places(json, length, edits, count, places, &end, &entries));
-    for (;;) { /* the changes in the order of their places */
-        int next = -1;
-        for (int i = 0; i < count; i++)
-            if (places[i].start && places[i].start >= from &&
-                (next < 0 || places[i].start < places[next].start))
-                next = i;
-        if (next < 0)
-            break;
-        buffer_add(out, json + from, places[next].start - from);
-        buffer_text(out, edits[next].json);
-        from = places[next].stop;
+    TRY(find_places(json, length, edits, count, &places));
+    for (int i = 0; i < places.count; i++) {
+        const struct place *p = &places.items[i];
+        buffer_add(out, json + from, p->start - from);
+        buffer_text(out, edits[p->which].json);
+        from = p->stop;
     }
-    buffer_add(out, json + from, end - from);
+    buffer_add(out, json + from, places.end - from);
     for (int i = 0; i < count; i++)
-        if (!places[i].start) {
-            buffer_printf(out, "%s\n  \"%s\": %s", entries++ ? "," : "", edits[i].key,
+        if (!places.found[i]) {
+            buffer_printf(out, "%s\n  \"%s\": %s", places.filled ? "," : "", edits[i].key,
                           edits[i].json);
+            places.filled = true;
         }
-    buffer_add(out, json + end, length - end);
+    buffer_add(out, json + places.end, length - places.end);
     return buffer_close(out);
 }

@@ -26,7 +26,8 @@ int config_to_json(const struct model_config *c, const char *dtype, struct buffe
 struct config_edit {
     const char *key;
     const char *json;    /* the new value, as JSON */
-    const char *instead; /* another name under which the key may stand in the text, or NULL */
+    const char *instead; /* another name under which the key may stand in the text (as well), or
+                          * NULL */
 };
 
 /* 'json' with some values changed: everything else, order and spacing stay as they are; a key that
