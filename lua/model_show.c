@@ -148,15 +148,17 @@ int model_push_tree(lua_State *L, struct model *m)
     char shape[48];
     snprintf(shape, sizeof shape, "%" PRId64 "%s%" PRId64, c->vocab_size, t.times, c->hidden_size);
     add(&b, "%s embed_tokens           %-14s %-10s %17.1f MiB\n", t.tee, shape,
-        m->embedding->format->name, mib((int64_t)tensor_bytes(m->embedding)));
+        m->embedding->linear.weight->format->name,
+        mib((int64_t)tensor_bytes(m->embedding->linear.weight)));
     add_layers(&t);
     add(&b, "%s norm                   %" PRId64 "\n", t.tee, c->hidden_size);
     snprintf(shape, sizeof shape, "%" PRId64 "%s%" PRId64, c->hidden_size, t.arrow, c->vocab_size);
-    if (c->tie_word_embeddings)
+    if (m->head->tied)
         add(&b, "%s lm_head                %-14s tied to embed_tokens\n", t.end, shape);
     else
         add(&b, "%s lm_head                %-14s %-10s %17.1f MiB\n", t.end, shape,
-            m->head->format->name, mib((int64_t)tensor_bytes(m->head)));
+            m->head->linear.weight->format->name,
+            mib((int64_t)tensor_bytes(m->head->linear.weight)));
     add_foot(&t);
     luaL_pushresult(&b);
     return 1;

@@ -81,7 +81,7 @@ static void list_parts(const struct model *m, char *out, size_t bytes)
     out[0] = '\0';
     for (int64_t i = 0; i < m->module_count && used < bytes; i++) {
         const char *part = last_part(m->modules[i].name);
-        bool known = false;
+        bool known = m->modules[i].kind != MODULE_LINEAR;
         for (int64_t j = 0; j < i && !known; j++)
             known = !strcmp(last_part(m->modules[j].name), part);
         if (!known)
@@ -95,7 +95,8 @@ static int check_targets(const struct model *m, const struct text_list *targets)
     for (int t = 0; t < targets->count && !all_linear(targets); t++) {
         bool found = false;
         for (int64_t i = 0; i < m->module_count && !found; i++)
-            found = name_matches(m->modules[i].name, targets->items[t]);
+            found = m->modules[i].kind == MODULE_LINEAR &&
+                    name_matches(m->modules[i].name, targets->items[t]);
         if (found)
             continue;
         list_parts(m, parts, sizeof parts);
@@ -239,7 +240,7 @@ static int make_layers(struct lora *l, uint64_t seed)
     if (!l->layers)
         return ERR_MEMORY;
     for (int64_t i = 0; i < m->module_count; i++)
-        if (wanted(&l->config, m->modules[i].name))
+        if (m->modules[i].kind == MODULE_LINEAR && wanted(&l->config, m->modules[i].name))
             TRY(make_layer(l, &m->modules[i], key));
     if (!l->count)
         return fail(ERR_ARG, "LoraConfig: exclude_modules leaves no layer to adapt");

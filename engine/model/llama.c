@@ -13,12 +13,12 @@
 #include <stdio.h>
 
 struct llama_layer {
-    struct tensor *input_norm, *post_norm; /* [H], borrowed */
+    struct parameter *input_norm, *post_norm; /* [H], borrowed */
     struct module *q, *k, *v, *o, *gate, *up, *down;
 };
 
 struct llama {
-    struct tensor *norm;     /* [H], borrowed */
+    struct parameter *norm;  /* [H], borrowed */
     struct tensor *inv_freq; /* F64 [head_dim / 2], owned */
     struct llama_layer layers[];
 };
@@ -34,7 +34,7 @@ static int layer_linear(struct model *m, struct weight_source *s, int64_t layer,
 }
 
 static int layer_norm(struct model *m, struct weight_source *s, int64_t layer, const char *part,
-                      struct tensor **out)
+                      struct parameter **out)
 {
     char name[128];
     snprintf(name, sizeof name, "model.layers.%d.%s.weight", (int)layer, part);
@@ -94,16 +94,12 @@ static int llama_build(struct model *m, struct weight_source *s)
     if (!l)
         return ERR_MEMORY;
     m->family = l;
-    TRY(model_reserve(m, 7 * layers + 1, 2 * layers + 3));
-    TRY(model_add_parameter(m, s, "model.embed_tokens.weight", c->vocab_size, c->hidden_size,
-                            &m->embedding));
+    TRY(model_reserve(m, 7 * layers + 2, 2 * layers + 1));
+    TRY(model_add_embedding(m, s, "model.embed_tokens"));
     for (int64_t i = 0; i < layers; i++)
         TRY(build_layer(m, s, i, &l->layers[i]));
     TRY(model_add_parameter(m, s, "model.norm.weight", -1, c->hidden_size, &l->norm));
-    if (c->tie_word_embeddings)
-        m->head = m->embedding;
-    else
-        TRY(model_add_parameter(m, s, "lm_head.weight", c->vocab_size, c->hidden_size, &m->head));
+    TRY(model_add_head(m, s, "lm_head"));
     return build_rope(m, s, l);
 }
 
@@ -208,10 +204,11 @@ static int mlp_part(struct pass *p, struct llama_layer *l, struct tensor *x, str
 
 /* *x (to be added) and *stream (what is there; NULL at first) become y = norm(sum) in *x's place
  * and the new stream. */
-static int normalise(struct pass *p, struct tensor **x, struct tensor **stream, struct tensor *w)
+static int normalise(struct pass *p, struct tensor **x, struct tensor **stream,
+                     const struct parameter *w)
 {
     struct tensor *y, *sum;
-    TRY(op_rms_norm(*x, *stream, w, p->m->config.rms_norm_eps, &y, &sum));
+    TRY(op_rms_norm(*x, *stream, parameter_tensor(w), p->m->config.rms_norm_eps, &y, &sum));
     tensor_release(*x);
     tensor_release(*stream);
     *x = y;
@@ -245,7 +242,7 @@ static int llama_forward(struct model *m, const struct batch *b, struct tensor *
     struct tensor *x = NULL, *stream = NULL;
     int status = b->cache ? cache_begin(b->cache, b->tokens) : OK;
     if (!status)
-        status = op_embed(m->embedding, b->ids, &x);
+        status = op_embedding(&m->embedding->linear, b->ids, &x);
     for (int64_t i = 0; i < m->config.num_hidden_layers && !status; i++) {
         if (m->cancel && *m->cancel >= m->cancel_at)
             status = fail(ERR_CANCELLED, "interrupted");

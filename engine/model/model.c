@@ -27,15 +27,24 @@ static char *suffixed(const char *name, const char *suffix)
     return out;
 }
 
-int model_add_linear(struct model *m, struct weight_source *s, const char *name, int64_t out_rows,
-                     int64_t in_cols, struct module **out)
+static int add_module(struct model *m, const char *name, enum module_kind kind, struct module **out)
 {
     if (m->module_count == m->module_room)
         return fail(ERR_INTERNAL, "model: no room for layer %s", name);
     struct module *module = &m->modules[m->module_count++];
     module->name = mem_text(name, strlen(name));
+    module->kind = kind;
+    *out = module;
+    return module->name ? OK : ERR_MEMORY;
+}
+
+int model_add_linear(struct model *m, struct weight_source *s, const char *name, int64_t out_rows,
+                     int64_t in_cols, struct module **out)
+{
+    struct module *module;
+    TRY(add_module(m, name, MODULE_LINEAR, &module));
     char *weight = suffixed(name, ".weight"), *bias = suffixed(name, ".bias");
-    int status = module->name && weight && bias ? OK : ERR_MEMORY;
+    int status = weight && bias ? OK : ERR_MEMORY;
     if (!status)
         status =
             s->get(s, m->ctx, weight, out_rows, in_cols, m->format, false, &module->linear.weight);
@@ -48,8 +57,36 @@ int model_add_linear(struct model *m, struct weight_source *s, const char *name,
     return status;
 }
 
+static int add_table(struct model *m, struct weight_source *s, const char *name,
+                     enum module_kind kind, struct module **out)
+{
+    TRY(add_module(m, name, kind, out));
+    char *weight = suffixed(name, ".weight");
+    int status = weight ? OK : ERR_MEMORY;
+    if (!status)
+        status = s->get(s, m->ctx, weight, m->config.vocab_size, m->config.hidden_size, m->format,
+                        false, &(*out)->linear.weight);
+    mem_free(weight);
+    return status;
+}
+
+int model_add_embedding(struct model *m, struct weight_source *s, const char *name)
+{
+    return add_table(m, s, name, MODULE_EMBEDDING, &m->embedding);
+}
+
+int model_add_head(struct model *m, struct weight_source *s, const char *name)
+{
+    if (!m->config.tie_word_embeddings)
+        return add_table(m, s, name, MODULE_HEAD, &m->head);
+    TRY(add_module(m, name, MODULE_HEAD, &m->head));
+    m->head->tied = true;
+    m->head->linear.weight = tensor_keep(m->embedding->linear.weight);
+    return OK;
+}
+
 int model_add_parameter(struct model *m, struct weight_source *s, const char *name, int64_t rows,
-                        int64_t cols, struct tensor **out)
+                        int64_t cols, struct parameter **out)
 {
     if (m->parameter_count == m->parameter_room)
         return fail(ERR_INTERNAL, "model: no room for %s", name);
@@ -60,7 +97,7 @@ int model_add_parameter(struct model *m, struct weight_source *s, const char *na
     /* vectors are read as they are by the norm kernels, which want plain floats */
     const struct format *format = rows < 0 ? format_by_name("f32") : m->format;
     TRY(s->get(s, m->ctx, name, rows, cols, format, false, &p->tensor));
-    *out = p->tensor;
+    *out = p;
     return OK;
 }
 
@@ -103,14 +140,70 @@ int model_logits(struct model *m, struct tensor *hidden, struct tensor *rows,
                  struct tensor **logits)
 {
     struct tensor *picked = NULL;
-    struct linear head = {.weight = m->head};
     int status = OK;
     if (rows)
         status = op_embed(hidden, rows, &picked);
     else
         picked = tensor_keep(hidden);
     if (!status)
-        status = op_linear(picked, &head, NULL, logits);
+        status = op_linear(picked, &m->head->linear, NULL, logits);
+    tensor_release(picked);
+    return status;
+}
+
+/* Rows of x that have a target; every row when all have one, since rows are in order. */
+static int pick_rows(const struct batch *b, struct tensor *x, struct tensor **picked)
+{
+    if (b->targets != b->tokens)
+        return op_embed(x, b->target_rows, picked);
+    *picked = tensor_keep(x);
+    return OK;
+}
+
+/* h = dropout(hidden) A^T of the rows with targets; without dropout 'picked' are those rows. */
+static int head_term(const struct batch *b, struct tensor *hidden, struct tensor *picked,
+                     const struct adapter_term *t, struct tensor **h)
+{
+    struct linear a = {.weight = t->a};
+    struct tensor *dropped = NULL, *x = NULL;
+    int status = OK;
+    if (b->training && t->dropout > 0)
+        status = op_dropout(hidden, &b->dropout, t->dropout, t->channel, &dropped);
+    if (!status && dropped)
+        status = pick_rows(b, dropped, &x);
+    else if (!status)
+        x = tensor_keep(picked);
+    if (!status)
+        status = op_linear(x, &a, NULL, h);
+    tensor_release(dropped);
+    tensor_release(x);
+    return status;
+}
+
+static int head_loss(struct model *m, const struct batch *b, struct tensor *hidden, double scale,
+                     double smoothing, const struct loss_tally *tally, struct tensor **loss)
+{
+    const struct linear *l = &m->head->linear;
+    struct loss_head head = {.weight = linear_weight(l)};
+    struct tensor *picked;
+    int status = pick_rows(b, hidden, &picked);
+    if (status)
+        return status;
+    for (int i = 0; i < l->adapters && !status; i++) {
+        const struct adapter_term *t = l->adapter[i];
+        if (!t->active)
+            continue;
+        status = head_term(b, hidden, picked, t, &head.term[head.terms].h);
+        if (status)
+            break;
+        head.term[head.terms].b = t->b;
+        head.term[head.terms++].scale = t->scale;
+    }
+    if (!status)
+        status = op_head_cross_entropy(picked, &head, b->target_ids, b->weights, scale, smoothing,
+                                       tally, loss);
+    for (int i = 0; i < head.terms; i++)
+        tensor_release(head.term[i].h);
     tensor_release(picked);
     return status;
 }
@@ -120,39 +213,41 @@ int model_loss(struct model *m, const struct batch *b, double scale, double smoo
 {
     if (!b->targets)
         return tensor_scalar(m->ctx, m->ctx->compute, 0, loss);
-    struct tensor *hidden = NULL, *picked = NULL;
-    int status = model_forward(m, b, &hidden);
-    if (!status && b->targets == b->tokens)
-        picked = tensor_keep(hidden); /* every row has a target, and rows are in order */
-    else if (!status)
-        status = op_embed(hidden, b->target_rows, &picked);
+    struct tensor *hidden;
+    TRY(model_forward(m, b, &hidden));
+    int status = head_loss(m, b, hidden, scale, smoothing, tally, loss);
     tensor_release(hidden);
-    if (!status)
-        status = op_linear_cross_entropy(picked, m->head, b->target_ids, b->weights, scale,
-                                         smoothing, tally, loss);
-    tensor_release(picked);
     return status;
 }
 
+static int walk_module(struct module *module, model_visit visit, void *ctx)
+{
+    char name[256];
+    struct linear *l = &module->linear;
+    if (!module->tied) {
+        snprintf(name, sizeof name, "%s.weight", module->name);
+        TRY(visit(ctx, name, l->weight));
+    }
+    if (!l->bias)
+        return OK;
+    snprintf(name, sizeof name, "%s.bias", module->name);
+    return visit(ctx, name, l->bias);
+}
+
+/* The embedding comes first and the head last, as in the original. */
 int model_walk(struct model *m, model_visit visit, void *ctx)
 {
-    int64_t p = 0;
-    char name[256];
-    if (m->parameter_count) { /* the embedding comes first, as in the original */
-        TRY(visit(ctx, m->parameters[0].name, m->parameters[0].tensor));
-        p = 1;
-    }
-    for (int64_t i = 0; i < m->module_count; i++) {
-        struct linear *l = &m->modules[i].linear;
-        snprintf(name, sizeof name, "%s.weight", m->modules[i].name);
-        TRY(visit(ctx, name, l->weight));
-        if (l->bias) {
-            snprintf(name, sizeof name, "%s.bias", m->modules[i].name);
-            TRY(visit(ctx, name, l->bias));
-        }
-    }
-    for (; p < m->parameter_count; p++)
+    for (int64_t i = 0; i < m->module_count; i++)
+        if (m->modules[i].kind == MODULE_EMBEDDING)
+            TRY(walk_module(&m->modules[i], visit, ctx));
+    for (int64_t i = 0; i < m->module_count; i++)
+        if (m->modules[i].kind == MODULE_LINEAR)
+            TRY(walk_module(&m->modules[i], visit, ctx));
+    for (int64_t p = 0; p < m->parameter_count; p++)
         TRY(visit(ctx, m->parameters[p].name, m->parameters[p].tensor));
+    for (int64_t i = 0; i < m->module_count; i++)
+        if (m->modules[i].kind == MODULE_HEAD)
+            TRY(walk_module(&m->modules[i], visit, ctx));
     return OK;
 }
 

@@ -1,7 +1,9 @@
 /* model.h -- a language model: configuration, named parameters, and the family that wires them.
  *
- * A family is a row in architectures[] and one file. Linear layers are named modules, so that
- * adapters can be attached to them and state_dict can list them. */
+ * A family is a row in architectures[] and one file. Linear layers, the table of token embeddings and
+ * the head are named modules, so that adapters can be attached to them and state_dict can list
+ * them. A family reads weights through linear_weight() and parameter_tensor(): an adapter that
+ * trains a copy (modules_to_save) puts it in the weight's place while it is active. */
 #ifndef ENGINE_MODEL_MODEL_H
 #define ENGINE_MODEL_MODEL_H
 
@@ -12,17 +14,31 @@
 
 struct model;
 
-/* A named linear layer. */
+enum module_kind {
+    MODULE_LINEAR,
+    MODULE_EMBEDDING, /* a table read by op_embedding */
+    MODULE_HEAD,      /* the linear layer that makes logits */
+};
+
+/* A named layer. */
 struct module {
     char *name; /* "model.layers.0.self_attn.q_proj" */
+    enum module_kind kind;
+    bool tied; /* the head of a tied model: its weight is the embedding's, and is walked there */
     struct linear linear;
 };
 
-/* A named tensor that is no linear layer's: norms, embeddings. */
+/* A named tensor that is no module's: a norm's weight. */
 struct parameter {
     char *name; /* "model.norm.weight" */
     struct tensor *tensor;
+    struct tensor *copy; /* stands in for it while an adapter trains it; borrowed, NULL = none */
 };
+
+static inline struct tensor *parameter_tensor(const struct parameter *p)
+{
+    return p->copy ? p->copy : p->tensor;
+}
 
 struct architecture {
     const char *model_type;   /* "llama" */
@@ -46,10 +62,9 @@ struct model {
     int64_t module_count, module_room;
     struct parameter *parameters;
     int64_t parameter_count, parameter_room;
-    struct tensor *embedding; /* [V,H], borrowed from parameters */
-    struct tensor *head;      /* [V,H], borrowed; the embedding when tied */
-    void *family;             /* the architecture's own */
-    void *adapter;            /* engine/adapt's lora, or NULL; freed through free_adapter */
+    struct module *embedding, *head; /* [V,H] each, of modules; one weight when tied */
+    void *family;                    /* the architecture's own */
+    void *adapter;                   /* engine/adapt's lora, or NULL; freed through free_adapter */
     void (*free_adapter)(void *adapter);
     volatile int *cancel; /* polled between layers; NULL = never cancelled */
     int cancel_at;        /* stops when *cancel reaches this */
@@ -71,7 +86,12 @@ int model_reserve(struct model *m, int64_t modules, int64_t parameters) MUST_CHE
 int model_add_linear(struct model *m, struct weight_source *s, const char *name, int64_t out_rows,
                      int64_t in_cols, struct module **out) MUST_CHECK;
 int model_add_parameter(struct model *m, struct weight_source *s, const char *name, int64_t rows,
-                        int64_t cols, struct tensor **out) MUST_CHECK;
+                        int64_t cols, struct parameter **out) MUST_CHECK;
+
+/* The modules m->embedding ("model.embed_tokens") and m->head ("lm_head", of the same weight in a
+ * tied model). */
+int model_add_embedding(struct model *m, struct weight_source *s, const char *name) MUST_CHECK;
+int model_add_head(struct model *m, struct weight_source *s, const char *name) MUST_CHECK;
 
 /* Hidden states, see architecture.forward. ERR_CANCELLED when *cancel became set. */
 int model_forward(struct model *m, const struct batch *b, struct tensor **hidden) MUST_CHECK;
@@ -85,8 +105,8 @@ int model_logits(struct model *m, struct tensor *hidden, struct tensor *rows,
 int model_loss(struct model *m, const struct batch *b, double scale, double smoothing,
                const struct loss_tally *tally, struct tensor **loss) MUST_CHECK;
 
-/* Walks every tensor under its state_dict name; stops at the first non-zero status. 'module' is
- * NULL for parameters. Adapters are walked by engine/adapt. */
+/* Walks every tensor of the model itself under its state_dict name, a tied weight once (as the
+ * embedding's); stops at the first non-zero status. Adapters are walked by engine/adapt. */
 typedef int (*model_visit)(void *ctx, const char *name, struct tensor *t);
 int model_walk(struct model *m, model_visit visit, void *ctx);
 

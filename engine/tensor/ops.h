@@ -58,13 +58,26 @@ struct adapter_term {
 
 #define LINEAR_ADAPTERS 4
 
-/* A linear layer: stored weight, optional bias, any number of adapters. */
+/* A linear layer, or a table of rows for op_embedding: stored weight, optional bias, adapters. */
 struct linear {
-    struct tensor *weight; /* [out, in], any format */
+    struct tensor *weight; /* [out, in], any format; of a table [rows, width] */
     struct tensor *bias;   /* [out] or NULL */
+    /* What stands in for weight and bias while an adapter that trains them is active; NULL = nothing.
+     * Borrowed from engine/adapt. */
+    struct tensor *weight_copy, *bias_copy;
     int adapters;
     struct adapter_term *adapter[LINEAR_ADAPTERS]; /* borrowed from engine/adapt */
 };
+
+/* The weight and bias that count now. */
+static inline struct tensor *linear_weight(const struct linear *l)
+{
+    return l->weight_copy ? l->weight_copy : l->weight;
+}
+static inline struct tensor *linear_bias(const struct linear *l)
+{
+    return l->bias_copy ? l->bias_copy : l->bias;
+}
 
 /* y = x W^T + bias + adapters; x [T, in]. 'source' may be NULL when no dropout is wanted. */
 int op_linear(struct tensor *x, const struct linear *l, const struct dropout_source *source,
@@ -72,6 +85,10 @@ int op_linear(struct tensor *x, const struct linear *l, const struct dropout_sou
 
 /* Rows of a stored weight: y[i] = w[ids[i]]. Gradient: scatter-add. */
 int op_embed(struct tensor *w, struct tensor *ids, struct tensor **y) MUST_CHECK;
+
+/* op_embed of a table with its adapters: y[i] += scale * B A[:, ids[i]] with A [r, rows] and B
+ * [width, r]. Dropout has no part in it (as in PEFT). */
+int op_embedding(const struct linear *table, struct tensor *ids, struct tensor **y) MUST_CHECK;
 
 /* s = x + res, y = rmsnorm(s) * w. res NULL: s is x, and *sum is x with one more reference. With
  * res, x's memory is reused for the sum: x must not be read afterwards. y can be dropped. */
@@ -113,6 +130,20 @@ struct loss_tally {
 int op_linear_cross_entropy(struct tensor *x, struct tensor *w, struct tensor *targets,
                             struct tensor *weights, double scale, double smoothing,
                             const struct loss_tally *tally, struct tensor **loss) MUST_CHECK;
+
+/* The same for a head with low-rank terms: logits = x W^T + sum_i scale_i h_i B_i^T, where the
+ * caller has made h_i = dropout(x) A_i^T [n, r] (so the gradient of A_i is the graph's business). */
+struct loss_head {
+    struct tensor *weight; /* [V, H] */
+    int terms;
+    struct {
+        struct tensor *h, *b; /* [n, r], [V, r] */
+        double scale;
+    } term[LINEAR_ADAPTERS];
+};
+int op_head_cross_entropy(struct tensor *x, const struct loss_head *head, struct tensor *targets,
+                          struct tensor *weights, double scale, double smoothing,
+                          const struct loss_tally *tally, struct tensor **loss) MUST_CHECK;
 
 /* Inverted dropout of x [T, C]. */
 int op_dropout(struct tensor *x, const struct dropout_source *source, double p, uint32_t channel,

@@ -1,4 +1,5 @@
-/* ops_embed.c -- rows of a stored weight by id; the gradient is a scatter-add. */
+/* ops_embed.c -- rows of a stored weight by id, with low-rank terms; the gradient of the rows is a
+ * scatter-add. */
 #include "engine/tensor/autograd.h"
 #include "engine/tensor/ops.h"
 
@@ -28,4 +29,42 @@ int op_embed(struct tensor *w, struct tensor *ids, struct tensor **y)
     if (status)
         tensor_clear(y);
     return status;
+}
+
+/* *y += scale * B A[:, ids], out of ordinary operations. */
+static int add_term(struct tensor *ids, const struct adapter_term *t, struct tensor **y)
+{
+    struct tensor *turned = NULL, *rows = NULL, *h = NULL, *wide = NULL, *sum = NULL;
+    struct linear b = {.weight = t->b};
+    int status = op_transpose(t->a, 0, 1, &turned);
+    if (!status)
+        status = op_contiguous(turned, &rows);
+    if (!status)
+        status = op_embed(rows, ids, &h);
+    if (!status)
+        status = op_linear(h, &b, NULL, &wide);
+    if (!status)
+        status = op_binary(*y, wide, BINARY_AXPY, t->scale, &sum);
+    tensor_release(turned);
+    tensor_release(rows);
+    tensor_release(h);
+    tensor_release(wide);
+    if (status)
+        return status;
+    tensor_release(*y);
+    *y = sum;
+    return OK;
+}
+
+int op_embedding(const struct linear *table, struct tensor *ids, struct tensor **y)
+{
+    TRY(op_embed(linear_weight(table), ids, y));
+    for (int i = 0; i < table->adapters; i++) {
+        int status = table->adapter[i]->active ? add_term(ids, table->adapter[i], y) : OK;
+        if (status) {
+            tensor_clear(y);
+            return status;
+        }
+    }
+    return OK;
 }

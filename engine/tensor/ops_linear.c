@@ -171,11 +171,11 @@ static int add_adapter(struct context *ctx, struct tensor *x, const struct adapt
 static int base_product(struct context *ctx, struct tensor *x, const struct linear *l,
                         struct tensor **y)
 {
-    TRY(tensor_new_2d(ctx, ctx->compute, x->view.shape[0], l->weight->view.shape[0], y));
-    int status =
-        RUN(ctx, gemm, .dst = (*y)->view, .x = x->view, .w = tensor_wview(l->weight),
-            .trans_w = true, .alpha = 1, .epilogue = l->bias ? EPILOGUE_BIAS : EPILOGUE_NONE,
-            .bias = l->bias ? l->bias->view : (struct view){0});
+    struct tensor *weight = linear_weight(l), *bias = linear_bias(l);
+    TRY(tensor_new_2d(ctx, ctx->compute, x->view.shape[0], weight->view.shape[0], y));
+    int status = RUN(ctx, gemm, .dst = (*y)->view, .x = x->view, .w = tensor_wview(weight),
+                     .trans_w = true, .alpha = 1, .epilogue = bias ? EPILOGUE_BIAS : EPILOGUE_NONE,
+                     .bias = bias ? bias->view : (struct view){0});
     if (status)
         tensor_clear(y);
     return status;
@@ -186,7 +186,8 @@ int op_linear(struct tensor *x, const struct linear *l, const struct dropout_sou
 {
     struct context *ctx = x->ctx;
     struct linear_params p = {.bias = l->bias != NULL};
-    struct tensor *inputs[NODE_INPUTS] = {x, l->weight, l->bias}, *h[LINEAR_ADAPTERS] = {0};
+    struct tensor *inputs[NODE_INPUTS] = {x, linear_weight(l), linear_bias(l)};
+    struct tensor *h[LINEAR_ADAPTERS] = {0};
     int count = IN_ADAPTERS, status = OK;
     bool dropout = false;
     TRY(tensor_need(x));

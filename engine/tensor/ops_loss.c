@@ -9,12 +9,15 @@
 
 #define LOGITS_BYTES ((int64_t)48 << 20) /* of one chunk */
 
-/* inputs: x, w; saved: dx, dw (NULL when not wanted in forward) */
+/* inputs: x, w, then h and b of each term; saved: their gradients (NULL when not wanted in forward) */
+enum { LOSS_INPUTS = 2 + 2 * LINEAR_ADAPTERS };
+_Static_assert(LOSS_INPUTS <= NODE_INPUTS && LOSS_INPUTS <= NODE_SAVED, "room for all inputs");
+
 static int loss_backward(struct context *ctx, struct node *n)
 {
     double dy;
     TRY(tensor_item(n->dy[0], &dy));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < n->inputs; i++) {
         if (!n->saved[i] || !tensor_needs_grad(n->input[i]))
             continue;
         struct tensor *g = tensor_keep(n->saved[i]);
@@ -33,38 +36,79 @@ static int loss_backward(struct context *ctx, struct node *n)
 static const struct node_class loss_class = {"linear_cross_entropy", loss_backward, NULL};
 
 struct loss_work {
-    struct tensor *x, *w, *targets, *weights, *hits; /* borrowed */
-    struct tensor *total;                            /* kept */
-    struct tensor *dx, *dw;                          /* NULL when not wanted */
+    struct tensor *x, *targets, *weights, *hits; /* borrowed */
+    const struct loss_head *head;
+    struct tensor *total;                                  /* kept */
+    struct tensor *input[LOSS_INPUTS], *grad[LOSS_INPUTS]; /* gradients: NULL when not wanted */
+    int inputs;
     double scale, smoothing;
-    bool dw_started;
+    bool started; /* gradients of weights hold a part of their sum already */
 };
+
+/* logits += scale h B^T of each term */
+static int add_terms(struct context *ctx, struct loss_work *l, struct view logits, int64_t start)
+{
+    for (int i = 0; i < l->head->terms; i++)
+        TRY(RUN(ctx, gemm, .dst = logits,
+                .x = view_slice(l->head->term[i].h->view, 0, start, logits.shape[0]),
+                .w = tensor_wview(l->head->term[i].b), .trans_w = true,
+                .alpha = l->head->term[i].scale, .beta = 1));
+    return OK;
+}
+
+/* dh = scale dlogits B, dB += scale dlogits^T h of each term */
+static int term_grads(struct context *ctx, struct loss_work *l, struct view dlogits, int64_t start)
+{
+    for (int i = 0; i < l->head->terms; i++) {
+        struct tensor *h = l->head->term[i].h, *b = l->head->term[i].b;
+        struct tensor *dh = l->grad[2 + 2 * i], *db = l->grad[3 + 2 * i];
+        double scale = l->head->term[i].scale;
+        if (dh)
+            TRY(RUN(ctx, gemm, .dst = view_slice(dh->view, 0, start, dlogits.shape[0]),
+                    .x = dlogits, .w = tensor_wview(b), .alpha = scale));
+        if (db)
+            TRY(RUN(ctx, gemm, .dst = db->view, .x = dlogits,
+                    .w = wview_of(view_slice(h->view, 0, start, dlogits.shape[0])), .trans_x = true,
+                    .alpha = scale, .beta = l->started ? 1 : 0));
+    }
+    return OK;
+}
+
+static bool wants_grad(const struct loss_work *l)
+{
+    for (int i = 0; i < l->inputs; i++)
+        if (l->grad[i])
+            return true;
+    return false;
+}
 
 static int one_chunk(struct context *ctx, struct loss_work *l, struct tensor *logits, int64_t start,
                      int64_t rows)
 {
     struct view part = view_slice(logits->view, 0, 0, rows);
     struct view x = view_slice(l->x->view, 0, start, rows);
-    TRY(RUN(ctx, gemm, .dst = part, .x = x, .w = tensor_wview(l->w), .trans_w = true, .alpha = 1));
+    struct tensor *dx = l->grad[0], *dw = l->grad[1], *w = l->head->weight;
+    TRY(RUN(ctx, gemm, .dst = part, .x = x, .w = tensor_wview(w), .trans_w = true, .alpha = 1));
+    TRY(add_terms(ctx, l, part, start));
     TRY(RUN(ctx, cross_entropy, .logits = part,
             .targets = view_slice(l->targets->view, 0, start, rows),
             .weight = view_slice(l->weights->view, 0, start, rows), .loss = l->total->view,
             .hits = l->hits ? l->hits->view : (struct view){0}, .scale = l->scale,
-            .smoothing = l->smoothing, .grad = l->dx || l->dw));
-    if (l->dx)
-        TRY(RUN(ctx, gemm, .dst = view_slice(l->dx->view, 0, start, rows), .x = part,
-                .w = tensor_wview(l->w), .alpha = 1));
-    if (l->dw) {
-        TRY(RUN(ctx, gemm, .dst = l->dw->view, .x = part, .w = wview_of(x), .trans_x = true,
-                .alpha = 1, .beta = l->dw_started ? 1 : 0));
-        l->dw_started = true;
-    }
+            .smoothing = l->smoothing, .grad = wants_grad(l)));
+    if (dx)
+        TRY(RUN(ctx, gemm, .dst = view_slice(dx->view, 0, start, rows), .x = part,
+                .w = tensor_wview(w), .alpha = 1));
+    if (dw)
+        TRY(RUN(ctx, gemm, .dst = dw->view, .x = part, .w = wview_of(x), .trans_x = true,
+                .alpha = 1, .beta = l->started ? 1 : 0));
+    TRY(term_grads(ctx, l, part, start));
+    l->started = true;
     return OK;
 }
 
 static int all_chunks(struct context *ctx, struct loss_work *l)
 {
-    int64_t rows = l->x->view.shape[0], vocab = l->w->view.shape[0];
+    int64_t rows = l->x->view.shape[0], vocab = l->head->weight->view.shape[0];
     int64_t bytes = vocab * (int64_t)dtype_bytes(ctx->compute);
     int64_t room = ctx->logits_bytes ? ctx->logits_bytes : LOGITS_BYTES;
     int64_t fit = i64_max(room / i64_max(bytes, 1), 16);
@@ -92,47 +136,73 @@ static int scaled(struct context *ctx, struct tensor *total, double scale, struc
     return status;
 }
 
-int op_linear_cross_entropy(struct tensor *x, struct tensor *w, struct tensor *targets,
-                            struct tensor *weights, double scale, double smoothing,
-                            const struct loss_tally *tally, struct tensor **loss)
+/* Gradients are formed in forward, for every input that takes part. */
+static int make_grads(struct context *ctx, struct loss_work *l)
+{
+    for (int i = 0; i < l->inputs && ctx->grad; i++) {
+        if (!tensor_needs_grad(l->input[i]))
+            continue;
+        TRY(tensor_new_like(l->input[i], ctx->compute, &l->grad[i]));
+        if (l->x->view.shape[0] == 0)
+            TRY(tensor_fill(l->grad[i], 0));
+    }
+    return OK;
+}
+
+static void list_inputs(struct loss_work *l)
+{
+    l->input[l->inputs++] = l->x;
+    l->input[l->inputs++] = l->head->weight;
+    for (int i = 0; i < l->head->terms; i++) {
+        l->input[l->inputs++] = l->head->term[i].h;
+        l->input[l->inputs++] = l->head->term[i].b;
+    }
+}
+
+int op_head_cross_entropy(struct tensor *x, const struct loss_head *head, struct tensor *targets,
+                          struct tensor *weights, double scale, double smoothing,
+                          const struct loss_tally *tally, struct tensor **loss)
 {
     struct context *ctx = x->ctx;
     struct loss_work l = {.x = x,
-                          .w = w,
+                          .head = head,
                           .targets = targets,
                           .weights = weights,
                           .scale = scale,
                           .smoothing = smoothing,
                           .hits = tally ? tally->hits : NULL};
-    struct tensor *inputs[] = {x, w};
     struct node *n;
-    TRY(tensor_need(x));
+    list_inputs(&l);
+    for (int i = 0; i < l.inputs; i++)
+        TRY(tensor_need(l.input[i]));
     int status = OK;
     if (tally && tally->total)
         l.total = tensor_keep(tally->total);
     else
         status = tensor_scalar(ctx, DT_F64, 0, &l.total);
-    if (!status && ctx->grad && tensor_needs_grad(x))
-        status = tensor_new_like(x, ctx->compute, &l.dx);
-    if (!status && ctx->grad && tensor_needs_grad(w))
-        status = tensor_new_like(w, ctx->compute, &l.dw);
-    if (!status && l.dw && x->view.shape[0] == 0)
-        status = tensor_fill(l.dw, 0);
+    if (!status)
+        status = make_grads(ctx, &l);
     if (!status)
         status = all_chunks(ctx, &l);
     if (!status)
         status = scaled(ctx, l.total, scale, loss);
     if (!status) {
-        status = node_record(ctx, &loss_class, inputs, 2, NULL, 0, *loss, &n);
-        if (!status && n) {
-            node_save(n, l.dx);
-            node_save(n, l.dw);
-        }
+        status = node_record(ctx, &loss_class, l.input, l.inputs, NULL, 0, *loss, &n);
+        for (int i = 0; i < l.inputs && !status && n; i++)
+            node_save(n, l.grad[i]);
         if (status)
             tensor_clear(loss);
     }
     tensor_release(l.total);
-    tensor_release(l.dx);
-    tensor_release(l.dw);
+    for (int i = 0; i < l.inputs; i++)
+        tensor_release(l.grad[i]);
     return status;
+}
+
+int op_linear_cross_entropy(struct tensor *x, struct tensor *w, struct tensor *targets,
+                            struct tensor *weights, double scale, double smoothing,
+                            const struct loss_tally *tally, struct tensor **loss)
+{
+    struct loss_head head = {.weight = w};
+    return op_head_cross_entropy(x, &head, targets, weights, scale, smoothing, tally, loss);
 }
