@@ -15,7 +15,8 @@ void cells_push(lua_State *L, const struct column *c, int64_t row)
         return;
     }
     switch (c->type) {
-    case COLUMN_TEXT: {
+    case COLUMN_TEXT:
+    case COLUMN_JSON: {
         const char *text = column_text(c, row, &length);
         lua_pushlstring(L, text, length);
         return;

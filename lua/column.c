@@ -445,7 +445,7 @@ static int get_name(lua_State *L)
 
 static int get_dtype(lua_State *L)
 {
-    lua_pushstring(L, column_type_name(column_of(self(L))->type));
+    lua_pushstring(L, column_dtype(column_of(self(L))));
     return 1;
 }
 

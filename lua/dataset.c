@@ -526,7 +526,7 @@ static int get_features(lua_State *L)
     struct table *t = table_of(L);
     lua_createtable(L, 0, (int)t->width);
     for (int64_t i = 0; i < t->width; i++) {
-        lua_pushstring(L, column_type_name(t->columns[i]->type));
+        lua_pushstring(L, column_dtype(t->columns[i]));
         lua_setfield(L, -2, t->names[i]);
     }
     return 1;
@@ -645,7 +645,7 @@ static const struct lua_method statics[] = {
 
 static const struct lua_property properties[] = {
     {"column_names", get_column_names, NULL, "List of the column names."},
-    {"features", get_features, NULL, "{column = type}: \"str\", \"int\", \"float\" or \"bool\"."},
+    {"features", get_features, NULL, "{column = type}: \"str\", \"int\", \"float\", \"bool\", \"list\" or \"struct\"."},
     {"num_rows", get_num_rows, NULL, "How many rows there are; #ds is the same."},
     {NULL, NULL, NULL, NULL},
 };

@@ -255,7 +255,7 @@ static int get_dtypes(lua_State *L)
     struct frame *f = frame_arg(L, 1);
     lua_createtable(L, 0, (int)f->table->width);
     for (int64_t i = 0; i < f->table->width; i++) {
-        lua_pushstring(L, column_type_name(f->table->columns[i]->type));
+        lua_pushstring(L, column_dtype(f->table->columns[i]));
         lua_setfield(L, -2, f->table->names[i]);
     }
     return 1;
@@ -270,7 +270,7 @@ static int get_iloc(lua_State *L)
 static const struct lua_property properties[] = {
     {"shape", get_shape, NULL, "{rows, columns}"},
     {"columns", get_columns, NULL, "List of the column names."},
-    {"dtypes", get_dtypes, NULL, "{column = type}: \"str\", \"int\", \"float\" or \"bool\"."},
+    {"dtypes", get_dtypes, NULL, "{column = type}: \"str\", \"int\", \"float\", \"bool\", \"list\" or \"struct\"."},
     {"iloc", get_iloc, NULL, "Not there: says what to type instead."},
     {"loc", get_iloc, NULL, "Not there: says what to type instead."},
     {NULL, NULL, NULL, NULL},

@@ -173,6 +173,7 @@ void maker_add(lua_State *L, struct maker *m, int arg, const char *what)
     fit(L, m, type_of(L, arg, what), what);
     switch (m->column->type) {
     case COLUMN_TEXT:
+    case COLUMN_JSON:
         text = lua_tolstring(L, arg, &length);
         bind_check(L, column_add_text(m->column, text, length));
         return;

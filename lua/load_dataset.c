@@ -83,8 +83,7 @@ static void read_files(lua_State *L, const struct reader *r, const struct load *
                  o->data_dir ? "/" : "", name);
         if (!of)
             bind_check(L, reader_for_path(path, &of));
-        if (strlen(path) > 4 && !strcmp(path + strlen(path) - 4, ".tsv") && of == &readers[0])
-            of = &readers[1];
+        of = reader_within(of, path);
         parts = dataset_new(L); /* stays on the stack */
         bind_check(L, reader_file(of, path, &o->read, &parts->table));
         tables[i] = parts->table;

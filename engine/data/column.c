@@ -18,7 +18,7 @@ struct arena {
 };
 
 static const size_t item_bytes[] = {
-    [COLUMN_TEXT] = 8, [COLUMN_INT] = 8, [COLUMN_FLOAT] = 8, [COLUMN_BOOL] = 1};
+    [COLUMN_TEXT] = 8, [COLUMN_INT] = 8, [COLUMN_FLOAT] = 8, [COLUMN_BOOL] = 1, [COLUMN_JSON] = 8};
 
 static void arena_free(struct arena *a)
 {
@@ -35,7 +35,7 @@ int column_new(enum column_type type, struct column **out)
         return ERR_MEMORY;
     c->refs = 1;
     c->type = type;
-    if (type == COLUMN_TEXT) {
+    if (column_type_has_texts(type)) {
         c->arena = mem_calloc(1, sizeof *c->arena);
         if (!c->arena) {
             mem_free(c);
@@ -49,13 +49,13 @@ int column_new(enum column_type type, struct column **out)
 
 int column_like(const struct column *like, struct column **out)
 {
-    if (like->type != COLUMN_TEXT)
+    if (!column_type_has_texts(like->type))
         return column_new(like->type, out);
     struct column *c = mem_calloc(1, sizeof *c);
     if (!c)
         return ERR_MEMORY;
     c->refs = 1;
-    c->type = COLUMN_TEXT;
+    c->type = like->type;
     c->arena = like->arena;
     c->arena->refs++;
     *out = c;
@@ -117,7 +117,7 @@ static int flag_null(struct column *c)
 int column_add_null(struct column *c)
 {
     TRY(room(c, 1));
-    if (c->type == COLUMN_TEXT) {
+    if (column_type_has_texts(c->type)) {
         c->at[c->count] = -1;
     } else {
         TRY(flag_null(c));
@@ -175,7 +175,8 @@ int column_add_from(struct column *c, const struct column *from, int64_t row)
     if (row < 0 || column_is_null(from, row))
         return column_add_null(c);
     switch (c->type) {
-    case COLUMN_TEXT: {
+    case COLUMN_TEXT:
+    case COLUMN_JSON: {
         if (c->arena == from->arena) {
             TRY(room(c, 1));
             c->at[c->count++] = from->at[row];
@@ -208,7 +209,7 @@ const char *column_text(const struct column *c, int64_t row, size_t *length)
 
 double column_number(const struct column *c, int64_t row)
 {
-    if (c->type == COLUMN_TEXT || column_is_null(c, row))
+    if (column_type_has_texts(c->type) || column_is_null(c, row))
         return NAN;
     return c->type == COLUMN_INT     ? (double)c->ints[row]
            : c->type == COLUMN_FLOAT ? c->floats[row]
@@ -241,7 +242,8 @@ void column_show(const struct column *c, int64_t row, struct buffer *out)
     if (column_is_null(c, row))
         return;
     switch (c->type) {
-    case COLUMN_TEXT: {
+    case COLUMN_TEXT:
+    case COLUMN_JSON: {
         const char *text = column_text(c, row, &length);
         buffer_add(out, text, length);
         return;
@@ -337,6 +339,7 @@ int column_compare(const struct column *a, int64_t i, const struct column *b, in
         return x - y;
     switch (a->type) {
     case COLUMN_TEXT:
+    case COLUMN_JSON:
         return compare_text(a, i, b, j);
     case COLUMN_INT:
         return (a->ints[i] > b->ints[j]) - (a->ints[i] < b->ints[j]);
@@ -360,7 +363,7 @@ uint64_t column_hash(const struct column *c, int64_t row, uint64_t seed)
     uint64_t h = mix(seed, 1);
     if (column_is_null(c, row))
         return mix(h, 2);
-    if (c->type == COLUMN_TEXT) {
+    if (column_type_has_texts(c->type)) {
         const char *text = column_text(c, row, &length);
         for (; length >= 8; text += 8, length -= 8) {
             uint64_t word;

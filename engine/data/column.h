@@ -1,4 +1,5 @@
-/* column.h -- one typed column of a table: text, integers, floats or truth values, with nulls.
+/* column.h -- one typed column of a table: text, integers, floats, truth values, or nested values
+ * (lists and objects, held as their JSON text), with nulls.
  *
  * Columns are counted and shared between tables, so taking, renaming and adding columns copies
  * nothing. A column is filled by its maker while nobody else holds it and is constant from then on.
@@ -13,7 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum column_type { COLUMN_TEXT, COLUMN_INT, COLUMN_FLOAT, COLUMN_BOOL };
+enum column_type { COLUMN_TEXT, COLUMN_INT, COLUMN_FLOAT, COLUMN_BOOL, COLUMN_JSON };
+
+/* Text and nested columns hold texts in an arena. */
+static inline bool column_type_has_texts(enum column_type type)
+{
+    return type == COLUMN_TEXT || type == COLUMN_JSON;
+}
 
 struct arena; /* counted bytes of texts */
 
@@ -22,15 +29,15 @@ struct column {
     enum column_type type;
     int64_t count, capacity;
     int64_t nulls; /* how many values are null */
-    uint8_t *null; /* [count], 1 = null; NULL while there is none, and for text */
+    uint8_t *null; /* [count], 1 = null; NULL while there is none, and for texts */
     union {
-        int64_t *at; /* text: place in the arena, -1 = null */
+        int64_t *at; /* texts: place in the arena, -1 = null */
         int64_t *ints;
         double *floats;
         uint8_t *bools;
         void *items;
     };
-    struct arena *arena; /* text only */
+    struct arena *arena; /* texts only */
 };
 
 /* An empty column, held once. */
@@ -42,7 +49,8 @@ int column_like(const struct column *like, struct column **out) MUST_CHECK;
 struct column *column_hold(const struct column *c); /* counts one more holder; returns it */
 void column_free(struct column *c);                 /* one holder less; NULL is fine */
 
-/* Adding values, while held once. The kind must be the column's. */
+/* Adding values, while held once. The kind must be the column's; a nested value is added as its
+ * JSON text, which is not looked at here (json_compact makes it). */
 int column_add_null(struct column *c) MUST_CHECK;
 int column_add_text(struct column *c, const char *text, size_t length) MUST_CHECK;
 int column_add_int(struct column *c, int64_t value) MUST_CHECK;
@@ -56,10 +64,10 @@ int column_reserve(struct column *c, int64_t count) MUST_CHECK;
 
 static inline bool column_is_null(const struct column *c, int64_t row)
 {
-    return c->type == COLUMN_TEXT ? c->at[row] < 0 : c->null && c->null[row];
+    return column_type_has_texts(c->type) ? c->at[row] < 0 : c->null && c->null[row];
 }
 
-/* Text of a row, not NUL-terminated; NULL (and length 0) for null. Text columns only. */
+/* Text of a row, not NUL-terminated; NULL (and length 0) for null. Text and nested columns only. */
 const char *column_text(const struct column *c, int64_t row, size_t *length);
 
 /* Number of a row of an int, float or bool column; NaN for null. */
@@ -80,7 +88,8 @@ int column_nulls(enum column_type type, int64_t count, struct column **out) MUST
 int column_join(const struct column *const *parts, int count, struct column **out) MUST_CHECK;
 
 /* Converted to 'type'. ERR_ARG names the first row that has no value there ("row 3: 'abc' is no
- * integer"); floats become integers only when they are whole. */
+ * integer"); floats become integers only when they are whole; a text becomes nested when it is a
+ * JSON array or object. */
 int column_cast(const struct column *c, enum column_type type, struct column **out) MUST_CHECK;
 
 /* The type that all of a text column's values have, as pandas finds it: int when all are written as
@@ -95,8 +104,11 @@ int column_compare(const struct column *a, int64_t i, const struct column *b, in
 /* Hash of a value; equal values (column_compare == 0) have equal hashes. */
 uint64_t column_hash(const struct column *c, int64_t row, uint64_t seed);
 
-/* "str", "int", "float", "bool": as printed and as dtype */
+/* "str", "int", "float", "bool", "json" */
 const char *column_type_name(enum column_type type);
+
+/* The type as printed and as dtype: a nested column is "list" or "struct" after its first value. */
+const char *column_dtype(const struct column *c);
 
 /* From a name of it ("int64", "string", "str", "float32", ...). ERR_ARG when unknown. */
 int column_type_find(const char *name, enum column_type *out) MUST_CHECK;

@@ -4,6 +4,7 @@
  * and decimals with more digits than a double keeps stay text. */
 #include "engine/core/suggest.h"
 #include "engine/data/column.h"
+#include "engine/data/nested.h"
 #include "kernels/base/size.h"
 
 #include <inttypes.h>
@@ -12,12 +13,26 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const type_names[] = {
-    [COLUMN_TEXT] = "str", [COLUMN_INT] = "int", [COLUMN_FLOAT] = "float", [COLUMN_BOOL] = "bool"};
+static const char *const type_names[] = {[COLUMN_TEXT] = "str",
+                                         [COLUMN_INT] = "int",
+                                         [COLUMN_FLOAT] = "float",
+                                         [COLUMN_BOOL] = "bool",
+                                         [COLUMN_JSON] = "json"};
 
 const char *column_type_name(enum column_type type)
 {
     return type_names[type];
+}
+
+const char *column_dtype(const struct column *c)
+{
+    size_t length;
+    for (int64_t row = 0; c->type == COLUMN_JSON && row < c->count; row++) {
+        const char *text = column_text(c, row, &length);
+        if (text)
+            return length && text[0] == '[' ? "list" : "struct";
+    }
+    return type_names[c->type];
 }
 
 int column_type_find(const char *name, enum column_type *out)
@@ -29,6 +44,7 @@ int column_type_find(const char *name, enum column_type *out)
         {"str", COLUMN_TEXT},     {"string", COLUMN_TEXT},   {"text", COLUMN_TEXT},
         {"object", COLUMN_TEXT},  {"int", COLUMN_INT},       {"integer", COLUMN_INT},
         {"int64", COLUMN_INT},    {"int32", COLUMN_INT},     {"float", COLUMN_FLOAT},
+        {"json", COLUMN_JSON},    {"list", COLUMN_JSON},     {"struct", COLUMN_JSON},
         {"number", COLUMN_FLOAT}, {"double", COLUMN_FLOAT},  {"float64", COLUMN_FLOAT},
         {"bool", COLUMN_BOOL},    {"float32", COLUMN_FLOAT}, {"boolean", COLUMN_BOOL},
     };
@@ -41,7 +57,7 @@ int column_type_find(const char *name, enum column_type *out)
         suggest_try(&near, names[i].name);
     }
     char hint[64];
-    return fail(ERR_ARG, "type '%s' is unknown, wanted str, int, float or bool%s", name,
+    return fail(ERR_ARG, "type '%s' is unknown, wanted str, int, float, bool or json%s", name,
                 suggest_hint(&near, hint, sizeof hint));
 }
 
@@ -178,6 +194,16 @@ static int possible(const char *text, size_t length)
     return 0;
 }
 
+static int add_nested(struct column *to, const char *text, size_t length)
+{
+    struct buffer json = {0};
+    int status = nested_text(text, length, &json);
+    if (!status)
+        status = column_add_text(to, json.bytes, (size_t)json.length);
+    buffer_free(&json);
+    return status == ERR_FORMAT ? fail_in(ERR_ARG, "as JSON") : status;
+}
+
 static int add_as(struct column *to, const char *text, size_t length)
 {
     int64_t whole = 0;
@@ -198,6 +224,8 @@ static int add_as(struct column *to, const char *text, size_t length)
         if (parse_bool(text, length, &truth))
             return column_add_bool(to, truth);
         break;
+    case COLUMN_JSON:
+        return add_nested(to, text, length);
     }
     return fail(ERR_ARG, "'%.*s' is no %s", length > 40 ? 40 : (int)length, text,
                 to->type == COLUMN_INT     ? "integer"
@@ -276,10 +304,14 @@ static int cast_row(const struct column *c, int64_t row, struct column *to)
     size_t length;
     if (column_is_null(c, row))
         return column_add_null(to);
-    if (c->type == COLUMN_TEXT) {
+    if (column_type_has_texts(c->type)) {
         const char *text = column_text(c, row, &length);
-        return add_as(to, text, length);
+        return c->type == COLUMN_TEXT || to->type == COLUMN_TEXT
+                   ? add_as(to, text, length)
+                   : fail(ERR_ARG, "a list or object is no %s", type_names[to->type]);
     }
+    if (to->type == COLUMN_JSON)
+        return fail(ERR_ARG, "%s is no list or object", type_names[c->type]);
     if (to->type != COLUMN_TEXT)
         return cast_number(c, row, to);
     struct buffer shown = {0};

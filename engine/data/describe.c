@@ -144,7 +144,7 @@ static int describe_texts(const struct column *c, struct column *to)
     TRY(add_number(to, column_empty(c)));
     TRY(add_number(to, distinct));
     TRY(add_top(c, to));
-    TRY(c->type == COLUMN_TEXT ? add_number(to, longest(c)) : column_add_null(to));
+    TRY(column_type_has_texts(c->type) ? add_number(to, longest(c)) : column_add_null(to));
     while (to->count < ROWS)
         TRY(column_add_null(to));
     return OK;
@@ -205,7 +205,7 @@ out:
 static int info_rows(const struct table *t, struct column *const c[4])
 {
     for (int64_t i = 0; i < t->width; i++) {
-        const char *type = column_type_name(t->columns[i]->type);
+        const char *type = column_dtype(t->columns[i]);
         int64_t empty = column_empty(t->columns[i]);
         TRY(column_add_text(c[0], t->names[i], strlen(t->names[i])));
         TRY(column_add_text(c[1], type, strlen(type)));

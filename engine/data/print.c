@@ -86,7 +86,7 @@ static const char *cell_text(struct box *b, int64_t column, int64_t row, size_t 
         *length = strlen(b->lines->null);
         return b->lines->null;
     }
-    if (c->type == COLUMN_TEXT)
+    if (column_type_has_texts(c->type))
         return column_text(c, row, length);
     b->scratch.length = 0;
     if (c->type == COLUMN_FLOAT) {
@@ -106,7 +106,7 @@ static int wish(struct box *b, int64_t column, int limit)
 {
     const char *name = b->t->names[column];
     int widest = cell_width(name, strlen(name), limit, b->ascii);
-    int type = (int)strlen(column_type_name(b->t->columns[column]->type));
+    int type = (int)strlen(column_dtype(b->t->columns[column]));
     if (type > widest)
         widest = type;
     for (int64_t i = 0; i < b->first + b->last && widest <= limit; i++) {
@@ -257,7 +257,7 @@ static void line(struct box *b, int64_t row)
         else if (s->column >= 0 && row == ROW_NAMES)
             text = b->t->names[s->column];
         else if (s->column >= 0 && row == ROW_TYPES)
-            text = column_type_name(b->t->columns[s->column]->type);
+            text = column_dtype(b->t->columns[s->column]);
         else if (s->column == -1 && row >= 0)
             snprintf(number, sizeof number, "%" PRId64, row + 1), text = number;
         length = strlen(text);

@@ -1,9 +1,11 @@
-/* readers.c -- files that become tables. */
+/* readers.c -- the list of dataset formats, and tables as CSV. */
 #include "engine/data/readers.h"
 #include "engine/core/file.h"
 #include "engine/core/suggest.h"
+#include "engine/data/reader_csv.h"
+#include "engine/data/reader_json.h"
+#include "engine/data/reader_text.h"
 #include "engine/formats/csv.h"
-#include "engine/text/unicode.h"
 #include "kernels/base/mem.h"
 
 #include <inttypes.h>
@@ -11,137 +13,12 @@
 #include <string.h>
 #include <strings.h>
 
-struct csv_table {
-    struct table *table;     /* holds the header; its columns are filled in place */
-    struct column **columns; /* [count], held once here until the end */
-    char **names;
-    int64_t count, capacity, name_capacity;
-};
-
-static int check_text(const struct csv_table *ct, int64_t column, const char *text, size_t length)
-{
-    size_t bad = utf8_valid(text, length);
-    if (bad == length)
-        return OK;
-    return fail(ERR_FORMAT,
-                "column %" PRId64 "%s%.60s%s: byte %zu of the field (0x%02X) is not UTF-8; hint: "
-                "save the file as UTF-8, for example with iconv -f WINDOWS-1252 -t UTF-8",
-                column + 1, column < ct->count ? " ('" : "",
-                column < ct->count ? ct->names[column] : "", column < ct->count ? "')" : "",
-                bad + 1, (unsigned char)text[bad]);
-}
-
-static int header_field(struct csv_table *ct, int64_t column, const char *text, size_t length)
-{
-    char unnamed[40];
-    if (length == 0) { /* pandas writes its row numbers under an empty name */
-        length = (size_t)snprintf(unnamed, sizeof unnamed, "Unnamed: %" PRId64, column);
-        text = unnamed;
-    }
-    for (int64_t i = 0; i < ct->count; i++)
-        if (strlen(ct->names[i]) == length && !memcmp(ct->names[i], text, length))
-            return fail(ERR_FORMAT,
-                        "columns %" PRId64 " and %" PRId64 " are both called '%s'; "
-                        "hint: rename one in the file",
-                        i + 1, column + 1, ct->names[i]);
-    void *items = ct->names;
-    TRY(mem_grow(&items, &ct->name_capacity, column + 1, sizeof *ct->names));
-    ct->names = items;
-    items = ct->columns;
-    TRY(mem_grow(&items, &ct->capacity, column + 1, sizeof *ct->columns));
-    ct->columns = items;
-    char *name = mem_text(text, length);
-    if (!name)
-        return ERR_MEMORY;
-    int status = column_new(COLUMN_TEXT, &ct->columns[column]);
-    if (status) {
-        mem_free(name);
-        return status;
-    }
-    ct->names[column] = name;
-    ct->count = column + 1;
-    return OK;
-}
-
-static int csv_field(void *ctx, int64_t row, int64_t column, const char *text, size_t length)
-{
-    struct csv_table *ct = ctx;
-    TRY(check_text(ct, column, text, length));
-    if (row == 0)
-        return header_field(ct, column, text, length);
-    return column_add_text(ct->columns[column], text, length);
-}
-
-static int csv_row(void *ctx, int64_t row, int64_t columns)
-{
-    (void)ctx, (void)row, (void)columns;
-    return OK;
-}
-
-static int infer_all(struct csv_table *ct, const struct reader_options *o, struct table **out)
-{
-    struct table *t;
-    struct column *c = NULL;
-    int status = OK;
-    TRY(table_new(&t));
-    for (int64_t i = 0; i < ct->count; i++) {
-        if (o->infer)
-            TRY_OUT(column_infer(ct->columns[i], o->keep_default_na, &c));
-        else
-            c = column_hold(ct->columns[i]);
-        TRY_OUT(table_add(t, ct->names[i], c));
-        column_free(c);
-        c = NULL;
-        column_free(ct->columns[i]); /* one text at a time is there twice, not all */
-        ct->columns[i] = NULL;
-    }
-    *out = t;
-    return OK;
-out:
-    column_free(c);
-    table_free(t);
-    return status;
-}
-
-static int read_delimited(const char *bytes, size_t length, const struct reader_options *o,
-                          char preset, struct table **out)
-{
-    struct csv_table ct = {0};
-    struct csv_sink sink = {.ctx = &ct, .field = csv_field, .end_of_row = csv_row};
-    struct csv_options options = {.delimiter = preset, .cancel = o->cancel};
-    if (o->delimiter && strlen(o->delimiter) != 1 && strcmp(o->delimiter, "\\t") != 0)
-        return fail(ERR_ARG,
-                    "delimiter '%.20s': wanted one character; hint: ',', ';', '|' or '\\t'",
-                    o->delimiter);
-    if (o->delimiter)
-        options.delimiter = o->delimiter[0] == '\\' ? '\t' : o->delimiter[0];
-    int status = csv_read(bytes, length, &options, &sink);
-    if (!status)
-        status = infer_all(&ct, o, out);
-    for (int64_t i = 0; i < ct.count; i++) {
-        column_free(ct.columns[i]);
-        mem_free(ct.names[i]);
-    }
-    mem_free(ct.columns);
-    mem_free(ct.names);
-    return status;
-}
-
-static int read_csv(const char *bytes, size_t length, const struct reader_options *o,
-                    struct table **out)
-{
-    return read_delimited(bytes, length, o, ',', out);
-}
-
-static int read_tsv(const char *bytes, size_t length, const struct reader_options *o,
-                    struct table **out)
-{
-    return read_delimited(bytes, length, o, '\t', out);
-}
-
 const struct reader readers[] = {
-    {.name = "csv", .extensions = "csv", .read = read_csv},
-    {.name = "tsv", .extensions = "tsv,tab", .read = read_tsv},
+    {.name = "csv", .extensions = "csv", .family = "csv", .read = reader_csv},
+    {.name = "tsv", .extensions = "tsv,tab", .family = "csv", .read = reader_tsv},
+    {.name = "json", .extensions = "json", .family = "json", .read = reader_json},
+    {.name = "jsonl", .extensions = "jsonl,ndjson", .family = "json", .read = reader_json_lines},
+    {.name = "text", .extensions = "txt,text", .family = "text", .read = reader_text},
     {.name = NULL},
 };
 
@@ -156,24 +33,77 @@ int reader_find(const char *name, const struct reader **out)
         }
         suggest_try(&near, r->name);
     }
-    return fail(ERR_ARG, "dataset format '%s' is unknown, wanted csv or tsv%s", name,
+    return fail(ERR_ARG, "dataset format '%.60s' is unknown, wanted csv, json or text%s", name,
                 suggest_hint(&near, hint, sizeof hint));
+}
+
+/* Is 'name' of 'n' bytes in the comma-separated list? */
+static bool listed(const char *list, const char *name, size_t n)
+{
+    for (const char *p = list; p; p = strchr(p, ','), p = p ? p + 1 : NULL)
+        if (!strncasecmp(p, name, n) && (p[n] == ',' || p[n] == '\0'))
+            return true;
+    return false;
+}
+
+const struct reader *reader_by_extension(const char *extension, size_t length)
+{
+    for (const struct reader *r = readers; r->name && length; r++)
+        if (listed(r->extensions, extension, length))
+            return r;
+    return NULL;
 }
 
 int reader_for_path(const char *path, const struct reader **out)
 {
-    const char *dot = strrchr(path, '.');
-    size_t n = dot ? strlen(dot + 1) : 0;
-    for (const struct reader *r = readers; r->name && n; r++)
-        for (const char *p = r->extensions; p; p = strchr(p, ','), p = p ? p + 1 : NULL)
-            if (!strncasecmp(p, dot + 1, n) && (p[n] == ',' || p[n] == '\0')) {
-                *out = r;
-                return OK;
-            }
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    const char *ending = dot ? dot + 1 : "";
+    *out = reader_by_extension(ending, strlen(ending));
+    if (*out)
+        return OK;
+    if (dot && listed("gz,zip,xz,bz2,zst,lz4", ending, strlen(ending)))
+        return fail(ERR_ARG, "%s: compressed files are not read; hint: unpack it first (%s)", path,
+                    !strcasecmp(ending, "gz")    ? "gunzip -k"
+                    : !strcasecmp(ending, "zip") ? "unzip"
+                                                 : "its own program");
+    if (dot && listed("parquet,arrow", ending, strlen(ending)))
+        return fail(ERR_ARG,
+                    "%s: %s files are not read yet; hint: write it as JSON lines first, "
+                    "in Python: dataset.to_json(\"rows.jsonl\")",
+                    path, ending);
     return fail(ERR_ARG,
-                "%s: the format of the file is not known from its name, wanted .csv or .tsv; hint: "
-                "say it: load_dataset(\"csv\", {data_files = \"...\"})",
+                "%s: the format of the file is not known from its name, wanted .csv, .tsv, .json, "
+                ".jsonl or .txt; hint: say it: load_dataset(\"csv\", {data_files = \"...\"})",
                 path);
+}
+
+const struct reader *reader_within(const struct reader *r, const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    const struct reader *of = dot ? reader_by_extension(dot + 1, strlen(dot + 1)) : NULL;
+    return of && !strcmp(of->family, r->family) ? of : r;
+}
+
+/* Compressed data under any name would only give a message about strange bytes. */
+static int refuse_packed(const char *bytes, size_t length)
+{
+    static const struct {
+        const char *name, *magic;
+        size_t length;
+    } kinds[] = {{"gzip", "\x1F\x8B", 2},
+                 {"zip", "PK\x03\x04", 4},
+                 {"zstd", "\x28\xB5\x2F\xFD", 4},
+                 {"xz",
+                  "\xFD"
+                  "7zXZ",
+                  5},
+                 {"Parquet", "PAR1", 4}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (length >= kinds[i].length && !memcmp(bytes, kinds[i].magic, kinds[i].length))
+            return fail(ERR_FORMAT,
+                        "this is %s data, wanted text; hint: unpack or convert it first",
+                        kinds[i].name);
+    return OK;
 }
 
 int reader_file(const struct reader *r, const char *path, const struct reader_options *options,
@@ -182,7 +112,9 @@ int reader_file(const struct reader *r, const char *path, const struct reader_op
     char *bytes;
     size_t length;
     TRY(file_read(path, 0, &bytes, &length));
-    int status = r->read(bytes, length, options, out);
+    int status = refuse_packed(bytes, length);
+    if (!status)
+        status = r->read(bytes, length, options, out);
     mem_free(bytes);
     if (status && status != ERR_CANCELLED)
         fail_in(status, "%s", path);
@@ -212,11 +144,12 @@ static void write_cell(struct buffer *out, const struct column *c, int64_t row, 
                        bool alone)
 {
     size_t length = 0;
-    if (c->type != COLUMN_TEXT && !column_is_null(c, row)) {
+    bool texts = column_type_has_texts(c->type);
+    if (!texts && !column_is_null(c, row)) {
         column_show(c, row, out);
         return;
     }
-    const char *text = c->type == COLUMN_TEXT ? column_text(c, row, &length) : NULL;
+    const char *text = texts ? column_text(c, row, &length) : NULL;
     write_text(out, text ? text : "", length, delimiter, alone);
 }
 

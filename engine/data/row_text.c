@@ -41,7 +41,7 @@ static int read_kind(const char *spec, size_t length, struct piece *piece)
     }
     if (i + 1 == length && strchr("dfeg", spec[i]) && piece->precision < 100) {
         piece->kind = spec[i];
-        if (piece->column->type != COLUMN_TEXT)
+        if (!column_type_has_texts(piece->column->type))
             return OK;
         return fail(ERR_ARG, "format: ':%.*s' on a text column; hint: leave it out", (int)length,
                     spec);

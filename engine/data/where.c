@@ -271,7 +271,9 @@ static int sort_of(const struct value *v)
 {
     switch (v->kind) {
     case V_COLUMN:
-        return v->column->type == COLUMN_INT ? COLUMN_FLOAT : (int)v->column->type;
+        return v->column->type == COLUMN_INT    ? COLUMN_FLOAT
+               : v->column->type == COLUMN_JSON ? COLUMN_TEXT /* compared as it is written */
+                                                : (int)v->column->type;
     case V_TEXT:
         return COLUMN_TEXT;
     case V_INT:
@@ -421,7 +423,7 @@ static struct value in_row(const struct value *v, int64_t row)
     const struct column *c = v->column;
     if (column_is_null(c, row)) {
         out.kind = V_NULL;
-    } else if (c->type == COLUMN_TEXT) {
+    } else if (column_type_has_texts(c->type)) {
         out.kind = V_TEXT;
         out.text = column_text(c, row, &out.length);
     } else if (c->type == COLUMN_FLOAT) {
