@@ -12,11 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_KEYS 65536
-#define MAX_TENSORS 200000
-#define MAX_ALIGNMENT 65536
-#define DEFAULT_ALIGNMENT 32
-
 static const unsigned char type_bytes[GGUF_TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
 const char *gguf_type_name(enum gguf_type t)
@@ -177,7 +172,7 @@ static int count_elements(const struct gguf_tensor *t, const char *name, size_t 
     return OK;
 }
 
-static int size_tensor(struct gguf_tensor *t, const char *name)
+int gguf_size_tensor(struct gguf_tensor *t, const char *name)
 {
     size_t n = 0;
     const struct format *f = format_by_ggml(t->type);
@@ -224,7 +219,7 @@ static int read_tensor(struct reader *r, struct gguf *g, struct gguf_tensor *t)
                     g->names + at, offset);
     t->type = type > INT32_MAX ? -1 : (int)type;
     t->offset = (int64_t)offset; /* from the start of the data; place_tensors adds that */
-    return size_tensor(t, g->names + at);
+    return gguf_size_tensor(t, g->names + at);
 }
 
 /* A file that is something else: say what it looks like. */
@@ -259,10 +254,10 @@ static int read_header(struct reader *r, uint64_t *tensors, uint64_t *keys)
                     version);
     TRY(read_u64(r, "the number of tensors", tensors));
     TRY(read_u64(r, "the number of keys", keys));
-    if (*tensors > MAX_TENSORS || *keys > MAX_KEYS)
+    if (*tensors > GGUF_MAX_TENSORS || *keys > GGUF_MAX_KEYS)
         return fail(ERR_FORMAT,
                     "%" PRIu64 " tensors and %" PRIu64 " keys, at most %d and %d are read",
-                    *tensors, *keys, MAX_TENSORS, MAX_KEYS);
+                    *tensors, *keys, GGUF_MAX_TENSORS, GGUF_MAX_KEYS);
     /* the least bytes each can take: key 8+1+4+1, tensor 8+1+4+4+8 */
     return need(r, *keys * 14 + *tensors * 25, "a header of that many keys and tensors");
 }
@@ -292,13 +287,14 @@ static int finish_names(struct gguf *g)
 static int read_alignment(const struct gguf *g, size_t *out)
 {
     const struct gguf_value *v = gguf_find(g, "general.alignment");
-    uint32_t a = v && v->type == GGUF_U32 ? (uint32_t)gguf_load_u32(v->data) : DEFAULT_ALIGNMENT;
+    uint32_t a =
+        v && v->type == GGUF_U32 ? (uint32_t)gguf_load_u32(v->data) : GGUF_DEFAULT_ALIGNMENT;
     if (v && v->type != GGUF_U32)
         return fail(ERR_FORMAT, "general.alignment is of type %s, wanted u32",
                     gguf_type_name(v->type));
-    if (a == 0 || a > MAX_ALIGNMENT || (a & (a - 1)))
+    if (a == 0 || a > GGUF_MAX_ALIGNMENT || (a & (a - 1)))
         return fail(ERR_FORMAT, "general.alignment is %u, wanted a power of two up to %d", a,
-                    MAX_ALIGNMENT);
+                    GGUF_MAX_ALIGNMENT);
     *out = a;
     return OK;
 }

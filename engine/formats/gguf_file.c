@@ -293,6 +293,17 @@ static size_t element_bytes(enum gguf_type t)
     }
 }
 
+size_t gguf_value_bytes(const struct gguf_value *v)
+{
+    const char *p = v->data, *text;
+    size_t length;
+    if (v->element != GGUF_TEXT)
+        return (size_t)v->count * element_bytes(v->element);
+    for (uint64_t i = 0; i < v->count; i++)
+        load_text(&p, &text, &length);
+    return (size_t)(p - v->data);
+}
+
 void gguf_list_text(struct gguf_list *list, const char **text, size_t *length)
 {
     load_text(&list->p, text, length);
