@@ -205,6 +205,9 @@ static void print_notes(lua_State *L, const struct trainer_object *o)
                   "note: eval_strategy = \"%s\" but no eval_dataset was given: no evaluation will "
                   "run",
                   o->args.eval_strategy);
+    if (strstr(o->args.optim, "8bit") || strstr(o->args.optim, "paged"))
+        bind_note(L, "note: optim = \"%s\": AdamW with 32-bit state in memory is used instead",
+                  o->args.optim);
     if (o->train->cut)
         bind_note(L, "note: %d rows are longer than max_length = %d and lose their end",
                   (int)o->train->cut, (int)o->args.max_length);

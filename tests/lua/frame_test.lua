@@ -136,7 +136,7 @@ function test.columns_verbs()
     fails("did you mean 'Name'", df.rename, df, { Nam = "x" })
     fails("two columns are called 'Age'", df.rename, df, { Name = "Age" })
     fails("did you mean 'Age'", df.drop, df, "Ag")
-    fails("wanted str, int, float or bool", df.astype, df, { Name = "date" })
+    fails("wanted str, int, float, bool or json", df.astype, df, { Name = "date" })
 end
 
 function test.where()
