@@ -270,8 +270,9 @@ static int end_tokens(const struct run *r, const struct model *m, struct tokeniz
     }
     if (t && tokenizer_special_id(t, TOKENIZER_EOS) >= 0)
         eos[n++] = tokenizer_special_id(t, TOKENIZER_EOS);
-    if (m->config.eos_token_id >= 0 && (!n || eos[0] != m->config.eos_token_id))
-        eos[n++] = (int32_t)m->config.eos_token_id;
+    for (int i = 0; i < m->config.eos_count; i++)
+        if (!n || eos[0] != m->config.eos_ids[i])
+            eos[n++] = m->config.eos_ids[i];
     return n;
 }
 
@@ -298,7 +299,7 @@ static void push_result(lua_State *L, struct run *r, int64_t prompt, double seco
 /* Runs one generation from r->ids; pushes its GeneratedText. */
 static void generate(lua_State *L, struct model *m, struct tokenizer *t, struct run *r)
 {
-    int32_t eos[2];
+    int32_t eos[CONFIG_EOS + 1];
     double start = 0;
     bool stream = t && r->config.stream && bind_host.interactive;
     int ends = end_tokens(r, m, t, eos);

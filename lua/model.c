@@ -100,7 +100,7 @@ static void push_config(lua_State *L, const struct model *m)
     }
     lua_pushnumber(L, c->rms_norm_eps);
     lua_setfield(L, -2, "rms_norm_eps");
-    lua_pushnumber(L, c->rope_theta);
+    lua_pushnumber(L, c->rope.theta);
     lua_setfield(L, -2, "rope_theta");
     lua_pushboolean(L, c->tie_word_embeddings);
     lua_setfield(L, -2, "tie_word_embeddings");

@@ -114,7 +114,7 @@ static void add_layers(struct tree *t)
         "%s  %s                   heads %" PRId64 " %s kv heads %" PRId64 " %s head_dim %" PRId64
         " %s rope %g\n",
         t->bar, t->bar, c->num_attention_heads, t->dot, c->num_key_value_heads, t->dot, c->head_dim,
-        t->dot, c->rope_theta);
+        t->dot, c->rope.theta);
     add(t->b, "%s  %s post_attention_layernorm %" PRId64 "\n", t->bar, t->tee, c->hidden_size);
     add_group(t, " mlp               silu ", mlp, 3, t->end);
 }

@@ -27,7 +27,48 @@ static const struct range ranges[] = {
     RANGE(head_dim, 2, 4096),
     RANGE(max_position_embeddings, 1, 1 << 28),
     RANGE(sliding_window, 0, 1 << 28),
+    RANGE(bos_token_id, -1, 1 << 24),
+    RANGE(pad_token_id, -1, 1 << 24),
 };
+
+static int check_positive(const char *name, double value)
+{
+    if (!(value > 0 && isfinite(value)))
+        return fail(ERR_FORMAT, "model: %s is %g, wanted a positive number", name, value);
+    return OK;
+}
+
+static int check_rope(const struct model_config *c)
+{
+    const struct rope_config *r = &c->rope;
+    if (!(r->theta > 1 && isfinite(r->theta)))
+        return fail(ERR_FORMAT, "model: rope_theta is %g, wanted a number above 1", r->theta);
+    TRY(check_positive("rope scaling factor", r->factor));
+    if (r->kind == ROPE_DYNAMIC && c->head_dim < 4)
+        return fail(ERR_FORMAT,
+                    "model: head_dim %" PRId64 " is too small for dynamic rope scaling, wanted 4",
+                    c->head_dim);
+    if (r->kind != ROPE_LLAMA3 && r->kind != ROPE_YARN)
+        return OK;
+    if (r->original_length < 1 || r->original_length > 1 << 28)
+        return fail(ERR_FORMAT,
+                    "model: original_max_position_embeddings is %" PRId64 ", wanted 1 to %d",
+                    r->original_length, 1 << 28);
+    if (r->kind == ROPE_LLAMA3) {
+        TRY(check_positive("low_freq_factor", r->low_freq_factor));
+        if (!(r->high_freq_factor > r->low_freq_factor && isfinite(r->high_freq_factor)))
+            return fail(ERR_FORMAT, "model: high_freq_factor is %g, wanted more than %g",
+                        r->high_freq_factor, r->low_freq_factor);
+        return OK;
+    }
+    TRY(check_positive("beta_slow", r->beta_slow));
+    TRY(check_positive("beta_fast", r->beta_fast));
+    if (!(r->attention_factor >= 0 && isfinite(r->attention_factor) && isfinite(r->mscale) &&
+          isfinite(r->mscale_all_dim)))
+        return fail(ERR_FORMAT, "model: attention_factor, mscale or mscale_all_dim is no number "
+                                "that can be used");
+    return OK;
+}
 
 int config_check(const struct model_config *c)
 {
@@ -50,10 +91,5 @@ int config_check(const struct model_config *c)
     if (!(c->rms_norm_eps > 0 && c->rms_norm_eps < 1))
         return fail(ERR_FORMAT, "model: rms_norm_eps is %g, wanted a small positive number",
                     c->rms_norm_eps);
-    if (!(c->rope_theta > 1 && isfinite(c->rope_theta)))
-        return fail(ERR_FORMAT, "model: rope_theta is %g, wanted a number above 1", c->rope_theta);
-    if (!(c->rope_factor > 0 && isfinite(c->rope_factor)))
-        return fail(ERR_FORMAT, "model: rope scaling factor is %g, wanted a positive number",
-                    c->rope_factor);
-    return OK;
+    return check_rope(c);
 }

@@ -72,7 +72,7 @@ static int build_rope(struct model *m, struct weight_source *s, struct llama *l)
     if (!status && stored)
         status = tensor_read_double(stored, factors);
     for (int64_t i = 0; i < n && !status; i++) {
-        freq[i] = pow(c->rope_theta, -2.0 * (double)i / (double)c->head_dim) / c->rope_factor;
+        freq[i] = pow(c->rope.theta, -2.0 * (double)i / (double)c->head_dim) / c->rope.factor;
         if (stored)
             freq[i] /= factors[i];
         if (!isfinite(freq[i]))

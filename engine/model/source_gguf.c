@@ -255,8 +255,8 @@ static int rope_settings(struct gguf *g, struct model_config *c)
 {
     char kind[32];
     int64_t rotated;
-    c->rope_factor = 1;
-    TRY(gguf_float_or(g, "llama.rope.freq_base", 10000, &c->rope_theta));
+    c->rope.factor = 1;
+    TRY(gguf_float_or(g, "llama.rope.freq_base", 10000, &c->rope.theta));
     TRY(setting_or(g, "rope.dimension_count", c->head_dim, &rotated));
     if (rotated != c->head_dim)
         return fail(ERR_FORMAT,
@@ -270,7 +270,8 @@ static int rope_settings(struct gguf *g, struct model_config *c)
                     "rope scaling '%s' cannot be used; hint: supported are none and "
                     "linear",
                     kind);
-    return gguf_float_or(g, "llama.rope.scaling.factor", 1, &c->rope_factor);
+    c->rope.kind = ROPE_LINEAR;
+    return gguf_float_or(g, "llama.rope.scaling.factor", 1, &c->rope.factor);
 }
 
 static int read_config(struct gguf *g, struct model_config *c)
@@ -304,7 +305,11 @@ static int read_config(struct gguf *g, struct model_config *c)
         c->vocab_size = tokens;
     c->tie_word_embeddings = gguf_find_tensor(g, "output.weight") < 0;
     TRY(gguf_int_or(g, "tokenizer.ggml.bos_token_id", -1, &c->bos_token_id));
-    return gguf_int_or(g, "tokenizer.ggml.eos_token_id", -1, &c->eos_token_id);
+    TRY(gguf_int_or(g, "tokenizer.ggml.eos_token_id", -1, &c->eos_token_id));
+    TRY(gguf_int_or(g, "tokenizer.ggml.padding_token_id", -1, &c->pad_token_id));
+    c->eos_count = c->eos_token_id >= 0;
+    c->eos_ids[0] = (int32_t)c->eos_token_id;
+    return OK;
 }
 
 int source_gguf_open(const char *path, struct model_config *config, struct weight_source **out)

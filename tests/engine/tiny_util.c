@@ -64,11 +64,11 @@ int tiny_model_try(struct context *ctx, const struct tiny_options *o, struct mod
                                       .max_position_embeddings = o->context ? o->context : 64,
                                       .sliding_window = o->window,
                                       .rms_norm_eps = 1e-5,
-                                      .rope_theta = 100,
-                                      .rope_factor = 1,
+                                      .rope = {.theta = 100, .factor = 1},
                                       .tie_word_embeddings = o->tied,
                                       .bos_token_id = -1,
-                                      .eos_token_id = -1};
+                                      .eos_token_id = -1,
+                                      .pad_token_id = -1};
     int status = config_check(&m->config);
     if (!status)
         status = m->arch->build(m, &source);
