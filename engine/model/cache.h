@@ -8,9 +8,10 @@ struct cache {
     struct context *ctx;
     int64_t layers, capacity, width; /* width = kv_heads * head_dim */
     int64_t length;                  /* tokens in use */
-    struct tensor **keys, **values;  /* [layers] of [capacity, width] */
-    struct tensor *start;            /* I32 [2]: 0, capacity */
-    struct tensor *used;             /* I32 [1]: length after the batch at hand */
+    int64_t expected;               /* tokens known to come, of a prompt read in pieces; 0 = none */
+    struct tensor **keys, **values; /* [layers] of [capacity, width] */
+    struct tensor *start;           /* I32 [2]: 0, capacity */
+    struct tensor *used;            /* I32 [1]: length after the batch at hand */
 };
 
 int cache_new(struct context *ctx, int64_t layers, int64_t capacity, int64_t width,

@@ -1,6 +1,7 @@
 /* generate.c -- prefill in pieces, then one token per call. */
 #include "engine/model/generate.h"
 #include "engine/model/cache.h"
+#include "engine/model/rope.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
 
@@ -9,7 +10,7 @@
 
 #define PREFILL_TOKENS 256
 #define DEFAULT_NEW_TOKENS 256
-#define EOS_MAX 8
+#define EOS_MAX (CONFIG_EOS + 1)
 
 struct generator {
     struct model *m; /* kept */
@@ -47,7 +48,7 @@ int generator_new(struct model *m, const struct generation_config *config, uint6
                   const int32_t *prompt, int64_t n, const int32_t *eos, int eos_count,
                   struct generator **out)
 {
-    int64_t context = m->config.max_position_embeddings;
+    int64_t context = rope_context(&m->config);
     if (n < 1)
         return fail(ERR_ARG, "generate: the prompt has no token; hint: give some text");
     if (n >= context)
@@ -72,6 +73,7 @@ int generator_new(struct model *m, const struct generation_config *config, uint6
         return status;
     }
     memcpy(g->ids, prompt, (size_t)n * sizeof *prompt);
+    g->cache->expected = n;
     *out = g;
     return OK;
 }

@@ -6,8 +6,10 @@
  * in forward and made again in backward: they would be a third of the memory of a step. */
 #include "engine/model/cache.h"
 #include "engine/model/model.h"
+#include "engine/model/rope.h"
 #include "engine/tensor/autograd.h"
 #include "kernels/base/mem.h"
+#include "kernels/base/size.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,17 +22,22 @@ struct llama_layer {
 struct llama {
     struct parameter *norm;  /* [H], borrowed */
     struct tensor *inv_freq; /* F64 [head_dim / 2], owned */
+    double rope_scale;       /* factor of cos and sin */
     struct llama_layer layers[];
 };
 
 /* --- building -------------------------------------------------------------------------------- */
 
 static int layer_linear(struct model *m, struct weight_source *s, int64_t layer, const char *part,
-                        int64_t rows, int64_t cols, struct module **out)
+                        int64_t rows, int64_t cols, bool bias, struct module **out)
 {
     char name[128];
     snprintf(name, sizeof name, "model.layers.%d.%s", (int)layer, part);
-    return model_add_linear(m, s, name, rows, cols, out);
+    TRY(model_add_linear(m, s, name, rows, cols, out));
+    if (bias == ((*out)->linear.bias != NULL))
+        return OK;
+    return fail(ERR_FORMAT, "%s: %s %s a bias, and the model's settings say that it has %s",
+                s->path, name, bias ? "lacks" : "has", bias ? "one" : "none");
 }
 
 static int layer_norm(struct model *m, struct weight_source *s, int64_t layer, const char *part,
@@ -46,44 +53,69 @@ static int build_layer(struct model *m, struct weight_source *s, int64_t i, stru
     const struct model_config *c = &m->config;
     int64_t h = c->hidden_size, f = c->intermediate_size;
     int64_t q = c->num_attention_heads * c->head_dim, kv = c->num_key_value_heads * c->head_dim;
-    TRY(layer_linear(m, s, i, "self_attn.q_proj", q, h, &l->q));
-    TRY(layer_linear(m, s, i, "self_attn.k_proj", kv, h, &l->k));
-    TRY(layer_linear(m, s, i, "self_attn.v_proj", kv, h, &l->v));
-    TRY(layer_linear(m, s, i, "self_attn.o_proj", h, q, &l->o));
-    TRY(layer_linear(m, s, i, "mlp.gate_proj", f, h, &l->gate));
-    TRY(layer_linear(m, s, i, "mlp.up_proj", f, h, &l->up));
-    TRY(layer_linear(m, s, i, "mlp.down_proj", h, f, &l->down));
+    TRY(layer_linear(m, s, i, "self_attn.q_proj", q, h, c->attention_bias, &l->q));
+    TRY(layer_linear(m, s, i, "self_attn.k_proj", kv, h, c->attention_bias, &l->k));
+    TRY(layer_linear(m, s, i, "self_attn.v_proj", kv, h, c->attention_bias, &l->v));
+    TRY(layer_linear(m, s, i, "self_attn.o_proj", h, q, c->attention_bias, &l->o));
+    TRY(layer_linear(m, s, i, "mlp.gate_proj", f, h, c->mlp_bias, &l->gate));
+    TRY(layer_linear(m, s, i, "mlp.up_proj", f, h, c->mlp_bias, &l->up));
+    TRY(layer_linear(m, s, i, "mlp.down_proj", h, f, c->mlp_bias, &l->down));
     TRY(layer_norm(m, s, i, "input_layernorm", &l->input_norm));
     return layer_norm(m, s, i, "post_attention_layernorm", &l->post_norm);
 }
 
-/* inv_freq_i = theta^(-2i/D) / factor, divided further by the file's own factors when it has them
- * (llama 3's scaling is stored that way in GGUF). */
-static int build_rope(struct model *m, struct weight_source *s, struct llama *l)
+/* The frequencies of a text of 'length' tokens as a tensor; *scale: the factor of cos and sin. */
+static int frequencies(struct model *m, int64_t length, struct tensor **out, double *scale)
 {
     const struct model_config *c = &m->config;
     int64_t n = c->head_dim / 2;
-    double *freq = mem_alloc((size_t)n * 2 * sizeof *freq), *factors = freq ? freq + n : NULL;
-    struct tensor *stored = NULL;
-    int status = freq ? OK : ERR_MEMORY;
+    double *freq = mem_alloc((size_t)n * sizeof *freq);
+    if (!freq)
+        return ERR_MEMORY;
+    *scale = rope_frequencies(&c->rope, c->head_dim, c->max_position_embeddings, length, freq);
+    for (int64_t i = 0; i < n && m->rope_factors; i++)
+        freq[i] /= m->rope_factors[i];
+    int status = OK;
+    for (int64_t i = 0; i < n && !status; i++)
+        if (!(freq[i] > 0 && isfinite(freq[i])))
+            status = fail(ERR_FORMAT, "model: rotary frequency %d is %g, wanted a positive number",
+                          (int)i + 1, freq[i]);
     if (!status)
-        status =
-            s->get(s, m->ctx, "rope_freqs.weight", -1, n, format_by_name("f32"), true, &stored);
-    if (!status && stored)
-        status = tensor_read_double(stored, factors);
-    for (int64_t i = 0; i < n && !status; i++) {
-        freq[i] = pow(c->rope.theta, -2.0 * (double)i / (double)c->head_dim) / c->rope.factor;
-        if (stored)
-            freq[i] /= factors[i];
-        if (!isfinite(freq[i]))
-            status = fail(ERR_FORMAT, "model: rope factor %d is %g, wanted a positive number",
-                          (int)i + 1, factors[i]);
-    }
-    if (!status)
-        status = tensor_from(m->ctx, DT_F64, 1, &n, freq, &l->inv_freq);
-    tensor_release(stored);
+        status = tensor_from(m->ctx, DT_F64, 1, &n, freq, out);
     mem_free(freq);
     return status;
+}
+
+/* The file's own factors (llama 3's scaling is stored that way in GGUF): they become settings where
+ * settings give them, else they are kept as they are. */
+static int stored_factors(struct model *m, struct weight_source *s)
+{
+    struct model_config *c = &m->config;
+    int64_t n = c->head_dim / 2;
+    struct tensor *stored = NULL;
+    TRY(s->get(s, m->ctx, "rope_freqs.weight", -1, n, format_by_name("f32"), true, &stored));
+    if (!stored)
+        return OK;
+    double *factors = mem_alloc((size_t)n * sizeof *factors);
+    int status = factors ? tensor_read_double(stored, factors) : ERR_MEMORY;
+    tensor_release(stored);
+    m->rope_factors = factors;
+    for (int64_t i = 0; i < n && !status; i++)
+        if (!(factors[i] > 0 && isfinite(factors[i])))
+            status = fail(ERR_FORMAT, "model: rope factor %d is %g, wanted a positive number",
+                          (int)i + 1, factors[i]);
+    if (!status && c->rope.kind == ROPE_DEFAULT &&
+        rope_find_llama3(factors, c->head_dim, &c->rope)) {
+        mem_free(factors);
+        m->rope_factors = NULL;
+    }
+    return status;
+}
+
+static int build_rope(struct model *m, struct weight_source *s, struct llama *l)
+{
+    TRY(stored_factors(m, s));
+    return frequencies(m, 0, &l->inv_freq, &l->rope_scale);
 }
 
 static int llama_build(struct model *m, struct weight_source *s)
@@ -232,14 +264,31 @@ static int run_layer(struct pass *p, int64_t i, struct tensor **x, struct tensor
     return OK;
 }
 
+/* Frequencies of this pass; *own: a tensor made for it, or NULL. Dynamic scaling goes by the longest
+ * text of the batch, as the original does with a padded batch; with a cache by the text so far,
+ * and keys that are in the cache stay turned as they were. (The original also remembers the
+ * longest text of earlier calls; here a pass depends on its own texts alone.) */
+static int pass_rope(struct model *m, const struct batch *b, struct rope *rope, struct tensor **own)
+{
+    struct llama *l = m->family;
+    int64_t length = b->longest;
+    *rope = (struct rope){.inv_freq = l->inv_freq, .scale = l->rope_scale};
+    *own = NULL;
+    if (b->cache)
+        length = i64_max(b->cache->length + b->tokens, b->cache->expected);
+    if (m->config.rope.kind != ROPE_DYNAMIC || length <= m->config.max_position_embeddings)
+        return OK;
+    TRY(frequencies(m, length, own, &rope->scale));
+    rope->inv_freq = *own;
+    return OK;
+}
+
 static int llama_forward(struct model *m, const struct batch *b, struct tensor **hidden)
 {
     struct llama *l = m->family;
-    struct pass p = {.m = m,
-                     .b = b,
-                     .dropout = b->training ? &b->dropout : NULL,
-                     .rope = {.inv_freq = l->inv_freq, .scale = 1}};
-    struct tensor *x = NULL, *stream = NULL;
+    struct pass p = {.m = m, .b = b, .dropout = b->training ? &b->dropout : NULL};
+    struct tensor *x = NULL, *stream = NULL, *inv_freq;
+    TRY(pass_rope(m, b, &p.rope, &inv_freq));
     int status = b->cache ? cache_begin(b->cache, b->tokens) : OK;
     if (!status)
         status = op_embedding(&m->embedding->linear, b->ids, &x);
@@ -252,6 +301,7 @@ static int llama_forward(struct model *m, const struct batch *b, struct tensor *
     if (!status)
         status = normalise(&p, &x, &stream, l->norm);
     tensor_release(stream);
+    tensor_release(inv_freq);
     if (status) {
         tensor_release(x);
         return status;
@@ -262,11 +312,10 @@ static int llama_forward(struct model *m, const struct batch *b, struct tensor *
     return OK;
 }
 
-const struct architecture llama_architecture = {
-    .model_type = "llama",
-    .class_name = "LlamaForCausalLM",
-    .lora_targets = "q_proj,v_proj",
-    .build = llama_build,
-    .forward = llama_forward,
-    .free_family = llama_free,
-};
+#define FAMILY(type, class_)                                                       \
+    {                                                                              \
+        .model_type = type, .class_name = class_, .lora_targets = "q_proj,v_proj", \
+        .build = llama_build, .forward = llama_forward, .free_family = llama_free, \
+    }
+const struct architecture llama_architecture = FAMILY("llama", "LlamaForCausalLM");
+const struct architecture mistral_architecture = FAMILY("mistral", "MistralForCausalLM");

@@ -5,10 +5,11 @@
 
 #include <string.h>
 
-extern const struct architecture llama_architecture;
+extern const struct architecture llama_architecture, mistral_architecture;
 
 const struct architecture *const architectures[] = {
     &llama_architecture,
+    &mistral_architecture,
     NULL,
 };
 

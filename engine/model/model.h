@@ -57,6 +57,8 @@ struct model {
     struct context *ctx; /* kept */
     struct model_config config;
     char *path;                  /* file it came from */
+    char *config_json;           /* the text of its config.json; NULL for GGUF */
+    double *rope_factors;        /* [head_dim / 2] of a GGUF that no settings give; NULL = none */
     const struct format *format; /* asked for, NULL = as stored */
     struct module *modules;      /* fixed after build: adapters point into it */
     int64_t module_count, module_room;

@@ -6,6 +6,7 @@
  * weights as they are. */
 #include "engine/model/source_gguf.h"
 #include "engine/formats/gguf.h"
+#include "engine/model/rope.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
 
@@ -172,9 +173,6 @@ static int gguf_get(struct weight_source *base, struct context *ctx, const char 
                          : t->ndim == 2 && t->shape[0] == rows && t->shape[1] == cols;
     if (!fits)
         return wrong_shape(s, stored_name, t, rows, cols);
-    if (heads && rows < 0)
-        return fail(ERR_FORMAT, "%s: %s: biases of q and k are not read yet", base->path,
-                    stored_name);
     const struct format *stored = format_by_ggml(t->type);
     if (!stored)
         return fail(ERR_FORMAT,
@@ -251,6 +249,24 @@ static int check_family(struct gguf *g, struct model_config *c)
     return OK;
 }
 
+/* attn_factor is on top of what yarn gives by itself. */
+static int yarn_settings(struct gguf *g, struct model_config *c)
+{
+    struct rope_config *r = &c->rope;
+    double on_top;
+    r->kind = ROPE_YARN;
+    r->truncate = true;
+    TRY(gguf_float_or(g, "llama.rope.scaling.factor", 1, &r->factor));
+    TRY(setting_or(g, "rope.scaling.original_context_length", c->max_position_embeddings,
+                   &r->original_length));
+    TRY(gguf_float_or(g, "llama.rope.scaling.yarn_beta_fast", 32, &r->beta_fast));
+    TRY(gguf_float_or(g, "llama.rope.scaling.yarn_beta_slow", 1, &r->beta_slow));
+    TRY(gguf_float_or(g, "llama.rope.scaling.attn_factor", 1, &on_top));
+    if (on_top != 1 && r->factor > 0)
+        r->attention_factor = on_top * rope_yarn_attention(r);
+    return OK;
+}
+
 static int rope_settings(struct gguf *g, struct model_config *c)
 {
     char kind[32];
@@ -265,10 +281,11 @@ static int rope_settings(struct gguf *g, struct model_config *c)
     copy_text(g, "llama.rope.scaling.type", kind, sizeof kind);
     if (!kind[0] || !strcmp(kind, "none"))
         return OK;
+    if (!strcmp(kind, "yarn"))
+        return yarn_settings(g, c);
     if (strcmp(kind, "linear"))
         return fail(ERR_FORMAT,
-                    "rope scaling '%s' cannot be used; hint: supported are none and "
-                    "linear",
+                    "rope scaling '%s' cannot be used; hint: supported are none, linear and yarn",
                     kind);
     c->rope.kind = ROPE_LINEAR;
     return gguf_float_or(g, "llama.rope.scaling.factor", 1, &c->rope.factor);
@@ -304,6 +321,8 @@ static int read_config(struct gguf *g, struct model_config *c)
     if (embed >= 0) /* the table decides: it may have more rows than the tokenizer has tokens */
         c->vocab_size = tokens;
     c->tie_word_embeddings = gguf_find_tensor(g, "output.weight") < 0;
+    c->attention_bias = gguf_find_tensor(g, "blk.0.attn_q.bias") >= 0;
+    c->mlp_bias = gguf_find_tensor(g, "blk.0.ffn_gate.bias") >= 0;
     TRY(gguf_int_or(g, "tokenizer.ggml.bos_token_id", -1, &c->bos_token_id));
     TRY(gguf_int_or(g, "tokenizer.ggml.eos_token_id", -1, &c->eos_token_id));
     TRY(gguf_int_or(g, "tokenizer.ggml.padding_token_id", -1, &c->pad_token_id));
