@@ -4,6 +4,7 @@
  * types, ranges, choices. What means nothing here is accepted with a note, nothing is ignored. */
 #include "lua/bind.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char noted_key; /* registry[&noted_key] = set of notes already given */
@@ -109,6 +110,83 @@ static int set_list(lua_State *L, const struct option_table *t, const struct opt
     return status;
 }
 
+/* The table on top of names and numbers, { q_proj = 4 }, in the order of the names; or of pairs,
+ * { {"q_proj", 4} }, in their own order. Names and numbers are gathered in Lua first. */
+struct pair {
+    const char *name; /* kept by the user's table, or by the list at 'anchor' */
+    double value;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct pair *)a)->name, ((const struct pair *)b)->name);
+}
+
+/* (name, number) on top: into 'p'; pops both. */
+static void take_pair(lua_State *L, const struct option_table *t, const struct option *o,
+                      struct pair *p)
+{
+    char found[80];
+    if (lua_type(L, -2) != LUA_TSTRING)
+        bind_error(L, "%s: %s: names are texts, found %s; hint: %s", t->name, o->name,
+                   bind_describe(L, -2, found, sizeof found), o->doc);
+    p->name = lua_tostring(L, -2);
+    if (lua_type(L, -1) != LUA_TNUMBER)
+        bind_error(L, "%s: %s: '%s' wants a number, found %s; hint: %s", t->name, o->name, p->name,
+                   bind_describe(L, -1, found, sizeof found), o->doc);
+    p->value = lua_tonumber(L, -1);
+    lua_pop(L, 2);
+}
+
+static int set_numbers(lua_State *L, const struct option_table *t, const struct option *o,
+                       void *config)
+{
+    int list = lua_gettop(L);
+    lua_Integer n = 0, ordered = (lua_Integer)lua_rawlen(L, list);
+    for (lua_pushnil(L); lua_next(L, list); lua_pop(L, 1))
+        n++;
+    if (n > 100000 || (ordered && ordered != n))
+        bind_error(L, "%s: %s wants names and numbers, { name = number }; hint: %s", t->name,
+                   o->name, o->doc);
+    struct pair *pairs = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *pairs, 0);
+    const char **names = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *names, 0);
+    double *values = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *values, 0);
+    lua_Integer at = 0;
+    for (lua_Integer i = 1; i <= ordered; i++) {
+        char found[80];
+        if (lua_rawgeti(L, list, i) != LUA_TTABLE || lua_rawlen(L, -1) != 2)
+            bind_error(L, "%s: %s wants { name = number }, item %lld is %s; hint: %s", t->name,
+                       o->name, i, bind_describe(L, -1, found, sizeof found), o->doc);
+        lua_rawgeti(L, -1, 1);
+        lua_rawgeti(L, -2, 2);
+        take_pair(L, t, o, &pairs[at++]);
+        lua_pop(L, 1);
+    }
+    for (lua_pushnil(L); !ordered && lua_next(L, list);) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        take_pair(L, t, o, &pairs[at++]);
+    }
+    if (!ordered)
+        qsort(pairs, (size_t)at, sizeof *pairs, by_name);
+    for (lua_Integer i = 0; i < at; i++) {
+        names[i] = pairs[i].name;
+        values[i] = pairs[i].value;
+    }
+    int status = options_set_numbers(t, o, config, names, values, (int)at);
+    lua_settop(L, list);
+    return status;
+}
+
+static bool is_empty(lua_State *L, int table)
+{
+    lua_pushnil(L);
+    if (!lua_next(L, table))
+        return true;
+    lua_pop(L, 2);
+    return false;
+}
+
 /* Sets option 'o' from the value on top of the stack. */
 static void set_option(lua_State *L, const struct option_table *t, const struct option *o,
                        void *config)
@@ -128,7 +206,14 @@ static void set_option(lua_State *L, const struct option_table *t, const struct 
         status = options_set_text(t, o, config, lua_tostring(L, -1));
         break;
     case LUA_TTABLE:
-        status = set_list(L, t, o, config);
+        if (o->type == OPTION_REFUSED && is_empty(L, lua_gettop(L)))
+            break;
+        if (o->type == OPTION_REFUSED)
+            status = options_set_list(t, o, config, NULL, 0);
+        else if (o->type == OPTION_NUMBERS)
+            status = set_numbers(L, t, o, config);
+        else
+            status = set_list(L, t, o, config);
         break;
     default:
         wrong_option(L, t, o);

@@ -111,7 +111,7 @@ static int print_help(struct cli *c)
     luaL_buffinit(L, &b);
     for (int i = 0; c->table && i < c->table->count; i++) {
         const struct option *o = &c->table->rows[i];
-        if (o->type == OPTION_OBJECT || o->type == OPTION_NOTE)
+        if (o->type == OPTION_OBJECT || o->type == OPTION_NOTE || o->type == OPTION_REFUSED)
             continue;
         options_show(o, c->config, value, sizeof value);
         add_line(&b, o->name, value, o->doc);

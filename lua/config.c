@@ -15,6 +15,15 @@ static void push_list(lua_State *L, const struct text_list *list)
     }
 }
 
+static void push_numbers(lua_State *L, const struct number_list *list)
+{
+    lua_createtable(L, 0, list->count);
+    for (int i = 0; i < list->count; i++) {
+        lua_pushnumber(L, list->items[i].value);
+        lua_setfield(L, -2, list->items[i].name);
+    }
+}
+
 /* (object, key) on the stack: pushes the field, or returns 0 for no such option. */
 int config_get(lua_State *L, const struct option_table *table, const void *config)
 {
@@ -39,7 +48,11 @@ int config_get(lua_State *L, const struct option_table *table, const void *confi
     case OPTION_LIST:
         push_list(L, field);
         return 1;
+    case OPTION_NUMBERS:
+        push_numbers(L, field);
+        return 1;
     case OPTION_NOTE:
+    case OPTION_REFUSED:
     case OPTION_OBJECT:
         lua_pushnil(L);
         return 1;
@@ -67,7 +80,7 @@ int config_show(lua_State *L, const struct option_table *table, const void *conf
     for (int i = 0; i < table->count; i++) {
         const struct option *o = &table->rows[i];
         char value[200], line[300];
-        if (o->type == OPTION_NOTE || o->type == OPTION_OBJECT)
+        if (o->type == OPTION_NOTE || o->type == OPTION_OBJECT || o->type == OPTION_REFUSED)
             continue;
         options_show(o, config, value, sizeof value);
         snprintf(line, sizeof line, "\n%c %-30s %s", options_changed(o, config) ? '*' : ' ',

@@ -114,7 +114,7 @@ static void add_option(luaL_Buffer *b, const struct option *o, int width)
     option_left(o, left, sizeof left);
     if (o->min < o->max)
         snprintf(range, sizeof range, " from %g to %g", o->min, o->max);
-    if (o->type == OPTION_NOTE)
+    if (o->type == OPTION_NOTE || o->type == OPTION_REFUSED)
         snprintf(right, sizeof right, "%s%s%s", o->doc, o->note ? "; " : "",
                  o->note ? o->note : "");
     else

@@ -12,18 +12,30 @@
 #include <stdint.h>
 
 enum option_type {
-    OPTION_BOOL,   /* bool */
-    OPTION_INT,    /* int64_t */
-    OPTION_FLOAT,  /* double */
-    OPTION_TEXT,   /* char *, owned; NULL = not given */
-    OPTION_LIST,   /* struct text_list; a single text is a list of one */
-    OPTION_NOTE,   /* accepted, means nothing here: 'note' says what happens instead */
-    OPTION_OBJECT, /* a Lua value (model, dataset ...) that the binding fetches itself */
+    OPTION_BOOL,    /* bool */
+    OPTION_INT,     /* int64_t */
+    OPTION_FLOAT,   /* double */
+    OPTION_TEXT,    /* char *, owned; NULL = not given */
+    OPTION_LIST,    /* struct text_list; a single text or whole number is a list of one */
+    OPTION_NUMBERS, /* struct number_list: name = number, in order */
+    OPTION_NOTE,    /* accepted, means nothing here: 'note' says what happens instead */
+    OPTION_REFUSED, /* known and not available: 'note' says what to do; false and nothing are fine */
+    OPTION_OBJECT,  /* a Lua value (model, dataset ...) that the binding fetches itself */
 };
 
 struct text_list {
     int count;
     char **items; /* owned */
+    bool single;  /* was given as one text, not as a list of one */
+};
+
+struct named_number {
+    char *name; /* owned */
+    double value;
+};
+struct number_list {
+    int count;
+    struct named_number *items; /* owned */
 };
 
 struct option {
@@ -33,9 +45,11 @@ struct option {
     size_t offset;       /* of the field in the struct */
     const char *preset;  /* the default as text; NULL = not given (text, list), 0 or false */
     const char *choices; /* allowed texts, comma-separated, or NULL */
-    double min, max;     /* allowed range of numbers when min < max */
-    const char *doc;     /* one line */
-    const char *note;    /* printed when the option is used: NOTE rows, aliases with a catch */
+    const char
+        *refused; /* known texts (true and false too) that are not available: 'note' is the hint */
+    double min, max;  /* allowed range of numbers when min < max */
+    const char *doc;  /* one line */
+    const char *note; /* printed when the option is used: NOTE rows, aliases with a catch */
 };
 
 struct option_table {
@@ -79,8 +93,11 @@ int options_set_text(const struct option_table *t, const struct option *o, void 
                      const char *value) MUST_CHECK; /* text or one-item list only */
 int options_set_list(const struct option_table *t, const struct option *o, void *config,
                      const char *const *items, int count) MUST_CHECK;
+int options_set_numbers(const struct option_table *t, const struct option *o, void *config,
+                        const char *const *names, const double *values, int count) MUST_CHECK;
 
-/* Sets any kind from text, as on a command line: numbers, true/false, comma-separated lists. */
+/* Sets any kind from text, as on a command line: numbers, true/false, comma-separated lists and
+ * name=number pairs. */
 int options_parse(const struct option_table *t, const struct option *o, void *config,
                   const char *text) MUST_CHECK;
 

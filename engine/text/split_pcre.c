@@ -1,42 +1,21 @@
-/* split_pcre.c -- patterns we have no splitter for, through PCRE2 (the only file that uses it).
+/* split_pcre.c -- patterns we have no splitter for, as regular expressions.
  *
  * PCRE2's own tables are of an older Unicode than the tokenizer library's, so \p{L}, \p{N}, \s and
  * their complements are written out as ranges of our tables first. Patterns come from files: the
  * work for one match is limited, and a pattern that passes the limit is an error. */
 #include "engine/text/split.h"
+#include "engine/core/regex.h"
 #include "engine/text/unicode.h"
 #include "kernels/base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #define PATTERN_BYTES (64 << 10)
-#define MATCH_LIMIT 200000
-#define HEAP_LIMIT_KIB (32 << 10)
-#define JIT_STACK (1 << 20)
 
 struct pattern {
-    pcre2_code *code;
-    pcre2_match_data *match;
-    pcre2_match_context *context;
-    pcre2_jit_stack *stack;
-    pcre2_general_context *general;
+    struct regex *regex;
 };
-
-static void *pcre_alloc(size_t bytes, void *ctx)
-{
-    (void)ctx;
-    return mem_alloc(bytes);
-}
-
-static void pcre_release(void *block, void *ctx)
-{
-    (void)ctx;
-    mem_free(block);
-}
 
 struct rewrite {
     char *bytes;
@@ -124,100 +103,39 @@ static int rewrite(const char *p, const char *end, struct rewrite *r)
     return OK;
 }
 
-static int prepare(struct pattern *m)
-{
-    m->match = pcre2_match_data_create(1, m->general);
-    m->context = pcre2_match_context_create(m->general);
-    if (!m->match || !m->context)
-        return ERR_MEMORY;
-    pcre2_set_match_limit(m->context, MATCH_LIMIT);
-    pcre2_set_heap_limit(m->context, HEAP_LIMIT_KIB);
-    if (pcre2_jit_compile(m->code, PCRE2_JIT_COMPLETE) != 0)
-        return OK; /* without JIT it is slower and the same */
-    m->stack = pcre2_jit_stack_create(32 << 10, JIT_STACK, m->general);
-    if (!m->stack)
-        return ERR_MEMORY;
-    pcre2_jit_stack_assign(m->context, NULL, m->stack);
-    return OK;
-}
-
-static int compile(struct pattern *m, const char *text, size_t length)
-{
-    struct rewrite r = {0};
-    int error = 0, status = rewrite(text, text + length, &r);
-    PCRE2_SIZE at = 0;
-    pcre2_compile_context *context = pcre2_compile_context_create(m->general);
-    if (!status && !context)
-        status = ERR_MEMORY;
-    if (!status) {
-        m->code =
-            pcre2_compile((PCRE2_SPTR)r.bytes, (PCRE2_SIZE)r.count,
-                          PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C,
-                          &error, &at, context);
-        if (!m->code) {
-            PCRE2_UCHAR reason[160] = "";
-            pcre2_get_error_message(error, reason, sizeof reason);
-            status = error == PCRE2_ERROR_NOMEMORY || error == 121 /* failed to get memory */
-                         ? ERR_MEMORY
-                         : fail(ERR_FORMAT, "the pattern '%.*s' is not understood: %s",
-                                (int)(length < 120 ? length : 120), text, (const char *)reason);
-        }
-    }
-    pcre2_compile_context_free(context);
-    mem_free(r.bytes);
-    return status ? status : prepare(m);
-}
-
 int pattern_compile(const char *text, size_t length, struct pattern **out)
 {
+    struct rewrite r = {0};
     if (length > PATTERN_BYTES)
         return fail(ERR_FORMAT, "a pattern of %zu bytes, at most %d are read", length,
                     PATTERN_BYTES);
     struct pattern *m = mem_calloc(1, sizeof *m);
     if (!m)
         return ERR_MEMORY;
-    m->general = pcre2_general_context_create(pcre_alloc, pcre_release, NULL);
-    int status = m->general ? compile(m, text, length) : ERR_MEMORY;
-    if (status) {
+    int status = rewrite(text, text + length, &r);
+    if (!status)
+        status = regex_compile(r.bytes ? r.bytes : "", (size_t)r.count, 0, &m->regex);
+    if (status == ERR_FORMAT) /* the rewritten text means nothing to a person */
+        status = fail(ERR_FORMAT, "the pattern '%.*s' is not understood: %s",
+                      (int)(length < 120 ? length : 120), text, regex_reason());
+    mem_free(r.bytes);
+    if (status)
         pattern_free(m);
-        return status;
-    }
-    *out = m;
-    return OK;
+    else
+        *out = m;
+    return status;
 }
 
 int pattern_next(const struct pattern *m, const char *p, const char *end, size_t from, bool *found,
                  size_t *start, size_t *stop)
 {
-    int rc =
-        pcre2_match(m->code, (PCRE2_SPTR)p, (PCRE2_SIZE)(end - p), from, 0, m->match, m->context);
-    *found = rc >= 0;
-    if (rc == PCRE2_ERROR_NOMATCH)
-        return OK;
-    if (rc == PCRE2_ERROR_NOMEMORY)
-        return fail(ERR_MEMORY, "out of memory while matching a pattern");
-    if (rc < 0) {
-        PCRE2_UCHAR reason[160] = "";
-        pcre2_get_error_message(rc, reason, sizeof reason);
-        return fail(ERR_FORMAT,
-                    "the tokenizer's pattern needs too much work for this text (%s); hint: cut "
-                    "the text into shorter ones",
-                    (const char *)reason);
-    }
-    const PCRE2_SIZE *ovector = pcre2_get_ovector_pointer(m->match);
-    *start = ovector[0];
-    *stop = ovector[1] < ovector[0] ? ovector[0] : ovector[1]; /* \K can turn them round */
-    return OK;
+    return regex_find(m->regex, p, (size_t)(end - p), from, found, start, stop);
 }
 
 void pattern_free(struct pattern *m)
 {
     if (!m)
         return;
-    pcre2_code_free(m->code);
-    pcre2_match_data_free(m->match);
-    pcre2_match_context_free(m->context);
-    pcre2_jit_stack_free(m->stack);
-    pcre2_general_context_free(m->general);
+    regex_free(m->regex);
     mem_free(m);
 }

@@ -19,6 +19,9 @@ struct toy {
     char *scheduler;
     char *output_dir;
     struct text_list targets;
+    struct number_list ranks;
+    char *init;
+    bool dora;
 };
 
 static const struct option rows[] = {
@@ -32,6 +35,12 @@ static const struct option rows[] = {
     OPTION(struct toy, output_dir, TEXT, NULL, .doc = "where checkpoints go"),
     OPTION(struct toy, targets, LIST, "q_proj,v_proj", .doc = "modules with an adapter"),
     {.name = "trust_remote_code", .type = OPTION_NOTE, .doc = "not needed", .note = "not needed"},
+    OPTION(struct toy, ranks, NUMBERS, NULL, .min = 1, .max = 64, .doc = "rank by name"),
+    OPTION(struct toy, init, TEXT, "true", .choices = "true,false,gaussian",
+           .refused = "pissa,olora", .note = "train with true", .doc = "how it starts"),
+    OPTION(struct toy, dora, BOOL, "false", .refused = "true", .note = "leave it out",
+           .doc = "a variant"),
+    {.name = "eva_config", .type = OPTION_REFUSED, .doc = "a variant", .note = "leave it out"},
     {.name = "model", .type = OPTION_OBJECT, .doc = "the model"},
 };
 static const struct option_table table = {"Toy", "options of a test", rows,
@@ -209,6 +218,106 @@ static void memory(void **state)
     }
 }
 
+static void numbers(void **state)
+{
+    (void)state;
+    struct toy t, copy;
+    char text[80];
+    const char *const order[] = {"v_proj", "q_proj"}, *const twice[] = {"a", "a"};
+    const double values[] = {4, 16}, bad[] = {4, 65}, nan[] = {NAN, 1};
+    const struct option *o = row("ranks");
+    assert_int_equal(options_init(&table, &t), OK);
+    assert_int_equal(t.ranks.count, 0);
+    assert_false(options_changed(o, &t));
+    assert_int_equal(options_set_numbers(&table, o, &t, order, values, 2), OK);
+    assert_int_equal(t.ranks.count, 2);
+    assert_string_equal(t.ranks.items[0].name, "v_proj"); /* the order is kept */
+    assert_true(t.ranks.items[1].value == 16);
+    assert_true(options_changed(o, &t));
+    options_show(o, &t, text, sizeof text);
+    assert_string_equal(text, "v_proj=4,q_proj=16");
+    options_show(o, &t, text, 12);
+    assert_string_equal(text, "v_proj=4,q_");
+    refused(options_set_numbers(&table, o, &t, order, bad, 2), "'q_proj' = 65 is out of range");
+    refused(options_set_numbers(&table, o, &t, order, nan, 2), "'v_proj' = nan");
+    refused(options_set_numbers(&table, o, &t, twice, values, 2), "names 'a' twice");
+    refused(options_set_int(&table, o, &t, 3), "wants a table of names and numbers");
+    refused(options_set_text(&table, o, &t, "q"), "wants a table");
+    refused(options_set_list(&table, o, &t, order, 2), "wants a table");
+    refused(options_set_numbers(&table, row("rank"), &t, order, values, 2), "wants an integer");
+    assert_int_equal(t.ranks.count, 2); /* refusals change nothing */
+    assert_int_equal(options_copy(&table, &copy, &t), OK);
+    options_free(&table, &t);
+    assert_int_equal(t.ranks.count, 0);
+    assert_string_equal(copy.ranks.items[1].name, "q_proj");
+    assert_int_equal(options_parse(&table, o, &copy, "a=1, (x|y)=b=2.5"), OK);
+    assert_string_equal(copy.ranks.items[1].name, "(x|y)=b");
+    assert_true(copy.ranks.items[1].value == 2.5);
+    refused(options_parse(&table, o, &copy, "a=1,b"), "'b' is not name=number");
+    refused(options_parse(&table, o, &copy, "a="), "is not name=number");
+    refused(options_parse(&table, o, &copy, "=3"), "is not name=number");
+    refused(options_parse(&table, o, &copy, "a=3x"), "is not name=number");
+    assert_int_equal(copy.ranks.count, 2);
+    assert_int_equal(options_set_list(&table, o, &copy, NULL, 0), OK); /* {} empties it */
+    assert_int_equal(copy.ranks.count, 0);
+    options_free(&table, &copy);
+}
+
+static void not_available(void **state)
+{
+    (void)state;
+    struct toy t;
+    const double one[] = {1};
+    const char *const name[] = {"a"};
+    const struct option *o = row("init"), *dora = row("dora"), *eva = row("eva_config");
+    assert_int_equal(options_init(&table, &t), OK);
+    assert_string_equal(t.init, "true");
+    assert_int_equal(options_set_bool(&table, o, &t, false), OK); /* a choice spelt as a boolean */
+    assert_string_equal(t.init, "false");
+    assert_int_equal(options_set_text(&table, o, &t, "gaussian"), OK);
+    refused(options_set_text(&table, o, &t, "pissa"),
+            "Toy: init = pissa is not available; hint: train with true");
+    refused(options_set_text(&table, o, &t, "other"), "is not one of the choices");
+    refused(options_set_bool(&table, row("scheduler"), &t, true), "wants a text");
+    assert_string_equal(t.init, "gaussian");
+    assert_int_equal(options_set_bool(&table, dora, &t, false), OK);
+    refused(options_set_bool(&table, dora, &t, true), "dora = true is not available");
+    refused(options_parse(&table, dora, &t, "true"), "is not available; hint: leave it out");
+    assert_int_equal(options_set_bool(&table, eva, &t, false), OK);
+    refused(options_set_bool(&table, eva, &t, true), "eva_config = true is not available");
+    refused(options_set_text(&table, eva, &t, "x"), "is not available");
+    refused(options_set_int(&table, eva, &t, 1), "is not available");
+    refused(options_set_number(&table, eva, &t, 1.5), "is not available");
+    refused(options_set_numbers(&table, eva, &t, name, one, 1), "is not available");
+    options_free(&table, &t);
+}
+
+/* One text is not the same as a list of one: a pattern is given so. */
+static void single_texts(void **state)
+{
+    (void)state;
+    struct toy t, copy;
+    const char *const one[] = {"q_proj"};
+    const struct option *o = row("targets");
+    assert_int_equal(options_init(&table, &t), OK);
+    assert_false(t.targets.single);
+    assert_int_equal(options_set_text(&table, o, &t, ".*_proj"), OK);
+    assert_true(t.targets.single);
+    assert_int_equal(options_copy(&table, &copy, &t), OK);
+    assert_true(copy.targets.single);
+    assert_int_equal(options_set_list(&table, o, &t, one, 1), OK);
+    assert_false(t.targets.single);
+    assert_int_equal(options_set_int(&table, o, &t, 7), OK); /* a whole number is a list of one */
+    assert_string_equal(t.targets.items[0], "7");
+    assert_false(t.targets.single);
+    assert_int_equal(options_parse(&table, o, &t, "a"), OK);
+    assert_true(t.targets.single);
+    assert_int_equal(options_parse(&table, o, &t, "a,b"), OK);
+    assert_false(t.targets.single);
+    options_free(&table, &t);
+    options_free(&table, &copy);
+}
+
 static void distances(void **state)
 {
     (void)state;
@@ -233,9 +342,10 @@ static void distances(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults), cmocka_unit_test(setters),   cmocka_unit_test(refusals),
-        cmocka_unit_test(parsing),  cmocka_unit_test(names),     cmocka_unit_test(copies),
-        cmocka_unit_test(memory),   cmocka_unit_test(distances),
+        cmocka_unit_test(defaults),      cmocka_unit_test(setters),      cmocka_unit_test(refusals),
+        cmocka_unit_test(parsing),       cmocka_unit_test(names),        cmocka_unit_test(copies),
+        cmocka_unit_test(memory),        cmocka_unit_test(distances),    cmocka_unit_test(numbers),
+        cmocka_unit_test(not_available), cmocka_unit_test(single_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
