@@ -58,16 +58,17 @@ const struct table *const *dataset_list(lua_State *L, int arg, const char *who, 
     return parts;
 }
 
-void dataset_note(lua_State *L, const struct table *t, const char *format)
+void dataset_note(lua_State *L, const struct table *t, const char *format, const char *split)
 {
     char rows[32], bytes[32];
     const char *times = bind_terminal.utf8 ? "\xC3\x97" : "x",
                *dot = bind_terminal.utf8 ? "\xC2\xB7" : "-";
-    bind_note(L, "%s row%s %s %" PRId64 " column%s %s %s %s %s, UTF-8", print_count(t->rows, rows),
-              t->rows == 1 ? "" : "s", times, t->width, t->width == 1 ? "" : "s", dot,
-              verbs_bytes_text(table_bytes(t), bytes), dot, format);
+    bind_note(L, "%s row%s %s %" PRId64 " column%s %s %s %s %s, UTF-8%s%s%s",
+              print_count(t->rows, rows), t->rows == 1 ? "" : "s", times, t->width,
+              t->width == 1 ? "" : "s", dot, verbs_bytes_text(table_bytes(t), bytes), dot, format,
+              split ? " " : "", split ? dot : "", split ? split : "");
     if (t->rows == 0)
-        bind_note(L, "note: the file has a header and no rows");
+        bind_note(L, "note: there are no rows");
     const char *other = t->width == 1 ? strpbrk(t->names[0], ";\t|") : NULL;
     if (other)
         bind_note(L, "note: there is one column, '%.60s'; hint: {delimiter = \"%s\"} parts it",
@@ -504,7 +505,7 @@ static int static_from_csv(lua_State *L)
     const struct reader_options *o = frame_reader_options(L, 2);
     struct frame *made = dataset_new(L);
     bind_check(L, reader_file(&readers[0], path, o, &made->table));
-    dataset_note(L, made->table, "csv");
+    dataset_note(L, made->table, "csv", NULL);
     return 1;
 }
 
@@ -645,7 +646,8 @@ static const struct lua_method statics[] = {
 
 static const struct lua_property properties[] = {
     {"column_names", get_column_names, NULL, "List of the column names."},
-    {"features", get_features, NULL, "{column = type}: \"str\", \"int\", \"float\", \"bool\", \"list\" or \"struct\"."},
+    {"features", get_features, NULL,
+     "{column = type}: \"str\", \"int\", \"float\", \"bool\", \"list\" or \"struct\"."},
     {"num_rows", get_num_rows, NULL, "How many rows there are; #ds is the same."},
     {NULL, NULL, NULL, NULL},
 };

@@ -17,7 +17,7 @@ struct frame *dataset_new(lua_State *L);
 const struct table *lua_dataset_arg(lua_State *L, int arg);
 
 /* The status line after loading: "400 rows x 4 columns, 104.5 KiB, csv". */
-void dataset_note(lua_State *L, const struct table *t, const char *format);
+void dataset_note(lua_State *L, const struct table *t, const char *format, const char *split);
 
 /* The tables of a list of Datasets or DataFrames at 'arg', in a pushed array. At least one. */
 const struct table *const *dataset_list(lua_State *L, int arg, const char *who, int *count);

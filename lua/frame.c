@@ -270,7 +270,8 @@ static int get_iloc(lua_State *L)
 static const struct lua_property properties[] = {
     {"shape", get_shape, NULL, "{rows, columns}"},
     {"columns", get_columns, NULL, "List of the column names."},
-    {"dtypes", get_dtypes, NULL, "{column = type}: \"str\", \"int\", \"float\", \"bool\", \"list\" or \"struct\"."},
+    {"dtypes", get_dtypes, NULL,
+     "{column = type}: \"str\", \"int\", \"float\", \"bool\", \"list\" or \"struct\"."},
     {"iloc", get_iloc, NULL, "Not there: says what to type instead."},
     {"loc", get_iloc, NULL, "Not there: says what to type instead."},
     {NULL, NULL, NULL, NULL},
@@ -308,7 +309,7 @@ static int read_csv(lua_State *L)
         r = &readers[0];
     struct frame *f = frame_new(L);
     bind_check(L, reader_file(r, path, o, &f->table));
-    dataset_note(L, f->table, r->name);
+    dataset_note(L, f->table, r->name, NULL);
     return 1;
 }
 

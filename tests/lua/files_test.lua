@@ -1,0 +1,77 @@
+-- files_test.lua -- where data sets come from: formats, folders, patterns, the hub cache; and how
+-- they are written as JSON.
+local cases = dofile("tests/lua/cases.lua")
+local equal, fails, holds = cases.equal, cases.fails, cases.holds
+local test = {}
+
+local folder = os.tmpname()
+os.remove(folder)
+
+local function write(name, text)
+    local path = folder .. "/" .. name
+    os.execute(("mkdir -p '%s'"):format(path:match("^(.*)/")))
+    local f = assert(io.open(path, "wb"))
+    f:write(text)
+    f:close()
+    return path
+end
+
+local function names(ds) return table.concat(ds.column_names, " ") end
+
+function test.formats()
+    local array = write("a.json", '[{"a": 1, "b": "x"}, {"a": 2.5, "c": true}]')
+    local lines = write("a.jsonl", '{"a": 1, "b": "x"}\n\n{"a": 2.5, "c": true}\n')
+    for _, path in ipairs{ array, lines } do
+        local ds = load_dataset(path, { split = "train" })
+        equal(names(ds), "a b c")
+        equal(ds.features, { a = "float", b = "str", c = "bool" })
+        equal(ds[1], { a = 1.0, b = "x" })
+        equal(ds[2], { a = 2.5, c = true })
+        equal(#load_dataset("json", { data_files = path, split = "train" }), 2)
+    end
+    equal(load_dataset("json", { data_files = write("dict.json", '{"a": [1, 2], "b": ["x", "y"]}'), split = "train" })[2],
+        { a = 2, b = "y" })
+    local nested = write("squad.json", '{"version": "1", "data": [{"a": 1}], "more": [{"b": 1}]}')
+    equal(load_dataset("json", { data_files = nested, field = "data", split = "train" })[1], { a = 1 })
+    fails('{field = "data"}', load_dataset, nested, { split = "train" })
+    fails("no field 'dta'", load_dataset, nested, { split = "train", field = "dta" })
+    local text = write("a.txt", "one\ntwo\n\nthree")
+    equal(load_dataset(text, { split = "train" })["text"], { "one", "two", "", "three" })
+    equal(#load_dataset("text", { data_files = text, sample_by = "paragraph", split = "train" }), 2)
+    equal(load_dataset("text", { data_files = text, sample_by = "document", split = "train" })[1].text,
+        "one\ntwo\n\nthree")
+    fails("wanted line, paragraph or document", load_dataset, text, { sample_by = "word" })
+    fails("gunzip -k", load_dataset, write("a.json.gz", "\x1F\x8B"))
+    fails("this is gzip data", load_dataset, write("b.json", "\x1F\x8B\x08"))
+    fails("line 2, column 9", load_dataset, write("bad.jsonl", '{"a": 1}\n{"a": 2 "b"}\n'))
+    fails("row 2, column 'a': text, but an integer in row 1", load_dataset, write("mixed.jsonl", '{"a": 1}\n{"a": "x"}\n'))
+    equal(load_dataset(folder .. "/mixed.jsonl", { infer = false, split = "train" })["a"], { "1", "x" })
+end
+
+function test.places()
+    for _, name in ipairs{ "train", "test" } do
+        write("set/" .. name .. ".csv", "a\n1\n2\n3\n4\n")
+    end
+    write("set/README.md", "# no front matter")
+    local set = folder .. "/set"
+    local all = load_dataset(set)
+    equal(#all.train, 4)
+    equal(#all.test, 4)
+    equal(load_dataset(set, { split = "train[:50%]+test[-1:]" })["a"], { 1, 2, 4 })
+    equal(#load_dataset(set, { split = " train + test " }), 8)
+    equal(#load_dataset(set, { data_files = "*.csv", split = "train" }), 8)
+    equal(#load_dataset(set .. "/*.csv", { split = "train" }), 8)
+    equal(#load_dataset("csv", { data_dir = set, split = "test" }), 4)
+    equal(#load_dataset("csv", { data_files = { train = set .. "/t*.csv" } }).train, 8)
+    fails("no file matches", load_dataset, "csv", { data_files = set .. "/*.json" })
+    fails("there is no split 'dev'", load_dataset, set, { split = "dev" })
+    fails("no data file", load_dataset, (write("nothing/LICENSE", "x"):gsub("/LICENSE", "")))
+    fails("no configuration 'en'", load_dataset, (write("cards/README.md", "---\nconfigs:\n- config_name: de\n  data_files: a.csv\n---\n"):gsub("/README.md", "")), "en")
+    write("cards/a.csv", "a\n1\n")
+    equal(load_dataset(folder .. "/cards", "de", { split = "train" })[1], { a = 1 })
+    fails("is no name of a split", load_dataset, "csv", { data_files = { ["a b"] = set .. "/train.csv" } })
+    fails("wanted a path", load_dataset, "csv", { data_files = { 5 } })
+    fails("wanted csv, json or text", load_dataset, "parquet", { data_files = "x" })
+end
+
+return cases.run(test, function() os.execute("rm -rf " .. folder) end)
