@@ -443,12 +443,20 @@ const char *safetensors_meta(const struct safetensors *s, const char *key)
     return NULL;
 }
 
-int safetensors_read(struct safetensors *s, int64_t i, void *out)
+int safetensors_read_part(struct safetensors *s, int64_t i, size_t from, size_t bytes, void *out)
 {
     const struct safetensors_tensor *t = &s->tensors[i];
     if (!s->file)
         return fail(ERR_INTERNAL, "tensor '%s': there is no file to read from", t->name);
-    return file_read_at(s->file, t->offset, out, t->bytes);
+    if (from > t->bytes || bytes > t->bytes - from)
+        return fail(ERR_ARG, "tensor '%s' has %zu bytes, wanted %zu at %zu", t->name, t->bytes,
+                    bytes, from);
+    return file_read_at(s->file, t->offset + (int64_t)from, out, bytes);
+}
+
+int safetensors_read(struct safetensors *s, int64_t i, void *out)
+{
+    return safetensors_read_part(s, i, 0, s->tensors[i].bytes, out);
 }
 
 const char *safetensors_path(const struct safetensors *s)

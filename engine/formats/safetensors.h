@@ -41,6 +41,8 @@ int64_t safetensors_find(const struct safetensors *s, const char *name);    /* -
 const char *safetensors_meta(const struct safetensors *s, const char *key); /* NULL = none */
 /* All bytes of a tensor into 'out'. Only after safetensors_open. */
 int safetensors_read(struct safetensors *s, int64_t i, void *out) MUST_CHECK;
+int safetensors_read_part(struct safetensors *s, int64_t i, size_t from, size_t bytes,
+                          void *out) MUST_CHECK;
 const char *safetensors_path(const struct safetensors *s); /* "" after parse */
 
 /* Bits of one element of a dtype name (4 and 6 occur); 0 = unknown. */

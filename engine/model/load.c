@@ -1,7 +1,10 @@
 /* load.c -- opening a model: find its family, take every tensor, refuse what does not fit. */
 #include "engine/model/model.h"
+#include "engine/core/file.h"
 #include "engine/model/source_gguf.h"
+#include "engine/model/source_safetensors.h"
 #include "kernels/base/mem.h"
+#include "kernels/base/size.h"
 
 #include <string.h>
 
@@ -42,6 +45,27 @@ static int wanted_format(const char *dtype, const struct format **out)
                 dtype);
 }
 
+static bool ends_in(const char *path, const char *ending)
+{
+    size_t n = strlen(path), m = strlen(ending);
+    return n > m && !strcmp(path + n - m, ending);
+}
+
+/* A folder or one of its .safetensors files, else a GGUF file, whatever it is called. */
+static int open_source(const char *path, struct model_config *config, struct weight_source **out)
+{
+    static const char *const pickles[] = {".bin", ".pt", ".pth", ".ckpt"};
+    for (int i = 0; i < COUNT_OF(pickles); i++)
+        if (ends_in(path, pickles[i]))
+            return fail(ERR_FORMAT,
+                        "%s: a file of torch.save is never opened, it can hold code; hint: save "
+                        "the model as safetensors",
+                        path);
+    if (file_is_folder(path) || ends_in(path, ".safetensors"))
+        return source_safetensors_open(path, config, out);
+    return source_gguf_open(path, config, out);
+}
+
 int model_load(struct context *ctx, const char *path, const char *dtype, struct model **out)
 {
     struct weight_source *source = NULL;
@@ -53,7 +77,7 @@ int model_load(struct context *ctx, const char *path, const char *dtype, struct 
     m->path = mem_text(path, strlen(path));
     int status = m->path ? wanted_format(dtype, &m->format) : ERR_MEMORY;
     if (!status)
-        status = source_gguf_open(path, &m->config, &source);
+        status = open_source(path, &m->config, &source);
     if (!status && (status = config_check(&m->config)))
         status = fail_in(status, "%s", path);
     if (!status)
@@ -62,7 +86,8 @@ int model_load(struct context *ctx, const char *path, const char *dtype, struct 
         status = m->arch->build(m, source);
     if (!status)
         status = source->leftover(source);
-    source_gguf_close(source);
+    if (source)
+        source->close(source);
     if (status)
         model_release(m);
     else

@@ -74,7 +74,8 @@ struct model {
 
 extern const struct architecture *const architectures[]; /* ends with NULL */
 
-/* Opens a GGUF file. 'dtype' NULL or "auto" keeps each weight as stored; "float32" decodes all.
+/* Opens a GGUF file, or a folder with config.json and safetensors files, or one such file of a
+ * folder (engine/model/locate.h finds the path behind a name). 'dtype' NULL or "auto" keeps each weight as stored; "float32" decodes all.
  * Errors name the file and the tensor or key. */
 int model_load(struct context *ctx, const char *path, const char *dtype,
                struct model **out) MUST_CHECK;

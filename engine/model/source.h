@@ -1,6 +1,6 @@
 /* source.h -- where a model's configuration and weights come from.
  *
- * A family asks for tensors by their Hugging Face names; the source (a GGUF file today) maps
+ * A family asks for tensors by their Hugging Face names; the source (a GGUF file, a folder) maps
  * names, undoes the file format's row permutations and marks what was taken, so that loading can
  * say what is missing and what is left over. */
 #ifndef ENGINE_MODEL_SOURCE_H
@@ -17,6 +17,7 @@ struct weight_source {
                int64_t cols, const struct format *format, bool optional, struct tensor **out);
     /* ERR_FORMAT naming a tensor that nobody asked for. */
     int (*leftover)(struct weight_source *s);
+    void (*close)(struct weight_source *s);
 };
 
 #endif

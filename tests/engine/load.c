@@ -109,10 +109,12 @@ static void every_file_call_fails_once(void **state)
     for (;; n++) {
         file_fail_at(n, EIO);
         int status = try_load(ctx, MODEL);
-        file_fail_at(0, 0);
+        int64_t seen = file_fail_at(0, 0);
         assert_int_equal(file_open_count(), 0);
-        if (!status)
+        if (!status && seen < n)
             break;
+        if (!status) /* a look whether it is a folder: taken for a file */
+            continue;
         assert_int_equal(status, ERR_IO);
         assert_non_null(strstr(status_message(), MODEL));
     }

@@ -45,7 +45,7 @@ static int random_get(struct weight_source *s, struct context *ctx, const char *
 
 int tiny_model_try(struct context *ctx, const struct tiny_options *o, struct model **out)
 {
-    struct weight_source source = {"random", random_get, NULL};
+    struct weight_source source = {.path = "random", .get = random_get};
     struct model *m = mem_calloc(1, sizeof *m);
     if (!m)
         return ERR_MEMORY;
