@@ -1,8 +1,9 @@
 """Shared helpers of the golden-fixture scripts.
 
-- patch_f64(): makes the transformers llama classes compute in the dtype of their input. With
-  .double() alone three places still drop to float32 (RMSNorm, the rotary cos/sin together with
-  the inverse frequencies, and the softmax of eager attention), an error of about 1e-7.
+- patch_f64(): makes the transformers llama and mistral classes compute in the dtype of their
+  input. With .double() alone three places still drop to float32 (RMSNorm, the rotary cos/sin
+  together with the inverse frequencies, and the softmax of eager attention), an error of about
+  1e-7. Scaled rotary frequencies come from transformers' own functions, made to work in float64.
 - Fixture / read_gguf: write and read the fixture files (GGUF v3 as a plain tensor container).
 - permute: row order of q and k weights in a GGUF of arch llama.
 - lora_model / lora_tensors: PEFT LoRA on all seven linears, in float64.
@@ -11,26 +12,52 @@ import numpy as np
 import torch
 from gguf import GGUFReader, GGUFWriter
 from torch import nn
+from transformers import modeling_rope_utils as rope_utils
 from transformers.models.llama import modeling_llama as ml
+from transformers.models.mistral import modeling_mistral as mm
 
 LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
            "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
 
+class DoubleTorch:
+    """torch for modeling_rope_utils, whose float32 is float64."""
+    float = float32 = torch.float64
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+
+# Dynamic NTK goes by the longest text of a batch. The samples of a fixture are computed one by
+# one; this is the length of the longest of them (0: each for itself).
+LONGEST = {"length": 0}
+
+
+def rope_frequencies(cfg, length):
+    """(inverse frequencies, factor of cos and sin) in float64."""
+    params = rope_params(cfg)
+    kind = params.get("rope_type", "default")
+    if kind != "default":
+        freq, scale = rope_utils.ROPE_INIT_FUNCTIONS[kind](cfg, None, seq_len=length)
+        assert freq.dtype == torch.float64
+        return freq, scale
+    dim = getattr(cfg, "head_dim", None) or cfg.hidden_size // cfg.num_attention_heads
+    return rope_theta(cfg) ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim), 1.0
+
+
 def patch_f64():
-    """Replace the three float32 islands of modeling_llama; use attn_implementation='eager'."""
+    """Replace the three float32 islands; use attn_implementation='eager'."""
 
     def rms_norm(self, x):
         scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
         return self.weight * (x * scale)
 
     def rotary(self, x, position_ids):
-        cfg = self.config
-        dim = getattr(cfg, "head_dim", None) or cfg.hidden_size // cfg.num_attention_heads
-        exponent = torch.arange(0, dim, 2, dtype=torch.float64) / dim
-        angle = position_ids[..., None].double() * rope_theta(cfg) ** -exponent
+        length = max(int(position_ids.max()) + 1, LONGEST["length"])
+        freq, scale = rope_frequencies(self.config, length)
+        angle = position_ids[..., None].double() * freq
         angle = torch.cat((angle, angle), dim=-1)
-        return angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+        return (angle.cos() * scale).to(x.dtype), (angle.sin() * scale).to(x.dtype)
 
     def attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
         key = ml.repeat_kv(key, module.num_key_value_groups)
@@ -41,22 +68,28 @@ def patch_f64():
         weights = nn.functional.softmax(scores, dim=-1)
         return (weights @ value).transpose(1, 2).contiguous(), weights
 
-    ml.LlamaRMSNorm.forward = rms_norm
-    ml.LlamaRotaryEmbedding.forward = rotary
-    ml.eager_attention_forward = attention
+    rope_utils.torch = DoubleTorch()
+    for module, name in ((ml, "Llama"), (mm, "Mistral")):
+        getattr(module, name + "RMSNorm").forward = rms_norm
+        getattr(module, name + "RotaryEmbedding").forward = rotary
+        module.eager_attention_forward = attention
+
+
+def rope_params(cfg):
+    """transformers 5 keeps the rotary settings in rope_parameters."""
+    return getattr(cfg, "rope_parameters", None) or {"rope_theta": cfg.rope_theta}
 
 
 def rope_theta(cfg):
-    """The rope base; transformers 5 keeps it in rope_parameters. Scaled rope is refused."""
-    params = getattr(cfg, "rope_parameters", None) or {"rope_theta": cfg.rope_theta}
-    assert params.get("rope_type", "default") == "default", params
-    return float(params["rope_theta"])
+    return float(rope_params(cfg)["rope_theta"])
 
 
 def permute(weight, heads):
-    """HF half-split rope rows -> GGUF interleaved: row 2i+j <- row j*(d/2)+i inside each head."""
-    out, cols = weight.shape
-    return weight.reshape(heads, 2, out // heads // 2, cols).swapaxes(1, 2).reshape(out, cols)
+    """HF half-split rope rows -> GGUF interleaved: row 2i+j <- row j*(d/2)+i inside each head.
+    Weights and biases."""
+    out = weight.shape[0]
+    rows = weight.reshape(heads, 2, out // heads // 2, -1).swapaxes(1, 2)
+    return rows.reshape(weight.shape)
 
 
 def module_name(param):

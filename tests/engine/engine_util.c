@@ -75,6 +75,22 @@ static double raw_value(int type, const void *bytes, int64_t i)
     }
 }
 
+const char *const golden_models[] = {
+    "llama_tied_gqa", "llama_untied_mha", "llama_untied_headdim", "llama_linear",
+    "llama_llama3",   "llama_yarn",       "llama_bias",           NULL,
+};
+
+struct model *golden_model(struct context *ctx, const char *name)
+{
+    char path[160];
+    struct model *m = NULL;
+    snprintf(path, sizeof path, "tests/golden/%s.gguf", name);
+    if (!file_exists(path))
+        snprintf(path, sizeof path, "tests/golden/%s", name);
+    CHECK(model_load(ctx, path, NULL, &m));
+    return m;
+}
+
 struct golden *golden_open(const char *name)
 {
     char path[256];

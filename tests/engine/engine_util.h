@@ -26,6 +26,11 @@ void util_context_free(struct context *ctx);
 /* Relative L2 distance; NaN or infinity anywhere gives infinity. */
 double util_rel_l2(const double *got, const double *wanted, int64_t n);
 
+/* Every small model of tests/golden with an expectation beside it; ends with NULL. */
+extern const char *const golden_models[];
+/* Opens one: tests/golden/NAME.gguf, or the folder tests/golden/NAME. */
+struct model *golden_model(struct context *ctx, const char *name);
+
 /* A fixture of tests/golden: every tensor as doubles. */
 struct golden;
 struct golden *golden_open(const char *name);

@@ -1,7 +1,7 @@
 /* golden.c -- the llama family against the reference library, in f64 on ref and in f32 on cpu.
  *
  * Fixtures: scripts/golden/llama_tiny.py. Both the logits and every gradient, with LoRA and in full
- * fine-tuning, of three small random models. */
+ * fine-tuning, of small random models: one for each thing that the family can do. */
 #include "tests/engine/engine_util.h"
 #include "engine/model/generate.h"
 #include "engine/tensor/autograd.h"
@@ -9,8 +9,6 @@
 
 #include <stdio.h>
 #include <string.h>
-
-static const char *const cases[] = {"llama_tied_gqa", "llama_untied_mha", "llama_untied_headdim"};
 
 struct setting {
     const char *device;
@@ -31,11 +29,10 @@ struct fixture {
 
 static void open_case(struct fixture *f, const char *name, const struct setting *s)
 {
-    char path[128], expect[128];
-    snprintf(path, sizeof path, "tests/golden/%s.gguf", name);
+    char expect[128];
     snprintf(expect, sizeof expect, "%s.expect", name);
     f->ctx = util_context(s->device, s->compute, 2);
-    CHECK(model_load(f->ctx, path, NULL, &f->m));
+    f->m = golden_model(f->ctx, name);
     f->g = golden_open(expect);
     golden_batch(f->g, f->ctx, f->m->config.vocab_size, &f->b);
 }
@@ -173,8 +170,8 @@ static void greedy_case(const char *name, const struct setting *s)
 
 static void walk(void (*one)(const char *, const struct setting *), const struct setting *s)
 {
-    for (int64_t i = 0; i < (int64_t)(sizeof cases / sizeof *cases); i++)
-        one(cases[i], s);
+    for (int i = 0; golden_models[i]; i++)
+        one(golden_models[i], s);
 }
 
 #define CASE(kind, setting)                    \

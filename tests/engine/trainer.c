@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const cases[] = {"llama_tied_gqa", "llama_untied_mha", "llama_untied_headdim"};
-#define CASES ((int)(sizeof cases / sizeof *cases))
 
 struct run {
     struct context *ctx;
@@ -47,13 +45,12 @@ static void load_rows(struct run *r)
 static void open_run(struct run *r, const char *name, const char *device, enum dtype compute,
                      double dropout)
 {
-    char path[128], expect[128];
+    char expect[128];
     struct lora_config c;
     const struct option *o;
-    snprintf(path, sizeof path, "tests/golden/%s.gguf", name);
     snprintf(expect, sizeof expect, "%s.expect", name);
     r->ctx = util_context(device, compute, 2);
-    CHECK(model_load(r->ctx, path, NULL, &r->m));
+    r->m = golden_model(r->ctx, name);
     r->g = golden_open(expect);
     CHECK(options_init(&lora_options, &c));
     c.r = (int64_t)golden_number(r->g, "lora.r");
@@ -139,18 +136,18 @@ static void curve(const char *name, const char *device, enum dtype compute, doub
 static void curve_exact(void **state)
 {
     (void)state;
-    for (int i = 0; i < CASES; i++) {
-        curve(cases[i], "ref", DT_F64, 1e-9, false);
-        curve(cases[i], "ref", DT_F64, 1e-9, true);
+    for (int i = 0; golden_models[i]; i++) {
+        curve(golden_models[i], "ref", DT_F64, 1e-9, false);
+        curve(golden_models[i], "ref", DT_F64, 1e-9, true);
     }
 }
 
 static void curve_fast(void **state)
 {
     (void)state;
-    for (int i = 0; i < CASES; i++) {
-        curve(cases[i], NULL, DT_F32, 5e-6, false);
-        curve(cases[i], NULL, DT_F32, 5e-6, true);
+    for (int i = 0; golden_models[i]; i++) {
+        curve(golden_models[i], NULL, DT_F32, 5e-6, false);
+        curve(golden_models[i], NULL, DT_F32, 5e-6, true);
     }
 }
 
@@ -190,7 +187,7 @@ static uint64_t paused_run(int pause, int threads)
     struct run r;
     struct trainer_event e;
     (void)threads;
-    open_run(&r, cases[0], NULL, DT_F32, 0.1);
+    open_run(&r, golden_models[0], NULL, DT_F32, 0.1);
     set(&r, "max_steps", "6");
     set(&r, "micro_batch_tokens", "20");
     start(&r);
@@ -225,7 +222,7 @@ static void dropped_step_changes_nothing(void **state)
     struct run r;
     struct trainer_event e;
     (void)state;
-    open_run(&r, cases[0], NULL, DT_F32, 0.1);
+    open_run(&r, golden_models[0], NULL, DT_F32, 0.1);
     set(&r, "max_steps", "6");
     set(&r, "micro_batch_tokens", "20");
     start(&r);
@@ -249,7 +246,7 @@ static void any_split_gives_the_same_loss(void **state)
     for (int k = 0; k < 4; k++) {
         struct run r;
         struct trainer_event e;
-        open_run(&r, cases[1], "ref", DT_F64, 0.1);
+        open_run(&r, golden_models[1], "ref", DT_F64, 0.1);
         set(&r, "micro_batch_tokens", limits[k]);
         set(&r, "max_steps", "10");
         start(&r);
@@ -271,7 +268,7 @@ static void accumulation_equals_batch(void **state)
     for (int k = 0; k < 2; k++) {
         struct run r;
         struct trainer_event e;
-        open_run(&r, cases[2], "ref", DT_F64, 0);
+        open_run(&r, golden_models[2], "ref", DT_F64, 0);
         set(&r, "per_device_train_batch_size", k ? "1" : "2");
         set(&r, "gradient_accumulation_steps", k ? "2" : "1");
         set(&r, "max_steps", "8");
@@ -293,7 +290,7 @@ static void bad_gradient_is_refused(void **state)
     struct run r;
     struct trainer_event e;
     (void)state;
-    open_run(&r, cases[0], NULL, DT_F32, 0);
+    open_run(&r, golden_models[0], NULL, DT_F32, 0);
     start(&r);
     assert_true(one_step(&r, &e));
     struct tensor *b = r.lora->layers[3].term.b;
@@ -326,7 +323,7 @@ static void refused_inputs(void **state)
     struct run r;
     struct examples *none;
     (void)state;
-    open_run(&r, cases[0], NULL, DT_F32, 0);
+    open_run(&r, golden_models[0], NULL, DT_F32, 0);
     CHECK(examples_new(&none));
     CHECK(examples_add(none, (int32_t[]){5}, NULL, 1, 0, -1, 0)); /* one token: nothing to learn */
     assert_int_equal(none->without_target, 1);
