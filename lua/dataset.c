@@ -466,6 +466,15 @@ static int method_to_csv(lua_State *L)
     return path ? 0 : 1;
 }
 
+static int method_to_json(lua_State *L)
+{
+    struct table *t = table_of(L);
+    const char *path = luaL_optstring(L, 2, NULL);
+    lua_settop(L, 3);
+    frame_write_json(L, t, path, 3, true);
+    return path ? 0 : 1;
+}
+
 static int method_rows(lua_State *L)
 {
     return verbs_iterate(L, table_of(L));
@@ -506,6 +515,14 @@ static int static_from_csv(lua_State *L)
     struct frame *made = dataset_new(L);
     bind_check(L, reader_file(&readers[0], path, o, &made->table));
     dataset_note(L, made->table, "csv", NULL);
+    return 1;
+}
+
+static int static_from_json(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    lua_settop(L, 2);
+    frame_read_json(L, path, 2, dataset_new(L));
     return 1;
 }
 
@@ -628,6 +645,10 @@ static const struct lua_method methods[] = {
      "The same rows as a DataFrame; nothing is copied.", NULL},
     {"to_csv", method_to_csv, "ds:to_csv(path, {sep = \",\"})",
      "Writes a CSV file, at once or not at all.", &to_csv_options},
+    {"to_json", method_to_json, "ds:to_json(path, {lines = true})",
+     "Writes a JSON lines file (one row a line), at once or not at all; without a path the text is "
+     "returned.",
+     &to_json_options},
     {"rows", method_rows, "for i, row in ds:rows() do ... end",
      "Goes through the rows as tables {column = value}.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -641,6 +662,8 @@ static const struct lua_method statics[] = {
     {"from_dict", static_from_table, "Dataset.from_dict{ Text = {\"a\", \"b\"} }",
      "From lists, one for each column.", NULL},
     {"from_csv", static_from_csv, "Dataset.from_csv(path)", "From a CSV file.", &read_csv_options},
+    {"from_json", static_from_json, "Dataset.from_json(path)", "From a JSON or JSON lines file.",
+     &read_json_options},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

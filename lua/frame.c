@@ -2,6 +2,7 @@
 #include "lua/frame.h"
 #include "engine/core/file.h"
 #include "engine/data/readers.h"
+#include "engine/data/writer_json.h"
 #include "lua/cells.h"
 #include "lua/column.h"
 #include "lua/dataset.h"
@@ -340,12 +341,100 @@ void frame_write_csv(lua_State *L, const struct table *t, const char *path, int 
         lua_pushlstring(L, text->bytes, (size_t)text->length);
 }
 
+/* --- reading and writing JSON ------------------------------------------------------------------------ */
+
+struct read_json {
+    struct reader_options read;
+    bool lines;
+};
+static const struct option read_json_rows[] = {
+    OPTION(struct read_json, lines, BOOL, "false",
+           .doc = "every line is a row, whatever the file is called"),
+    {.name = "field",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct read_json, read.field),
+     .doc = "key of the outermost object that holds the rows"},
+    {.name = "infer",
+     .type = OPTION_BOOL,
+     .preset = "true",
+     .offset = offsetof(struct read_json, read.infer),
+     .doc = "false: every value is kept as text"},
+};
+const struct option_table read_json_options = {"read_json", "How a JSON file is read.",
+                                               read_json_rows, 3, sizeof(struct read_json)};
+
+void frame_read_json(lua_State *L, const char *path, int arg, struct frame *to)
+{
+    const struct reader *r;
+    struct read_json *o = hold_options(L, &read_json_options);
+    bind_options(L, arg, &read_json_options, o);
+    o->read.cancel = &bind_interrupted;
+    bind_check(L, reader_find(o->lines ? "jsonl" : "json", &r));
+    r = reader_within(r, path);
+    bind_check(L, reader_file(r, path, &o->read, &to->table));
+    dataset_note(L, to->table, r->name, NULL);
+    lua_pop(L, 1);
+}
+
+static int read_json(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    lua_settop(L, 2);
+    frame_read_json(L, path, 2, frame_new(L));
+    return 1;
+}
+
+struct to_json {
+    char *orient;
+    bool lines; /* fetched by hand: its default is the caller's */
+};
+static const struct option to_json_rows[] = {
+    OPTION(struct to_json, orient, TEXT, "records", .choices = "records,list",
+           .doc = "records: a list of rows; list: one object with a list for each column"),
+    {.name = "lines",
+     .type = OPTION_OBJECT,
+     .doc = "true: one row a line (JSON lines); default for Datasets and for .jsonl files"},
+};
+const struct option_table to_json_options = {"to_json", "How a JSON file is written.", to_json_rows,
+                                             2, sizeof(struct to_json)};
+
+static bool is_lines_name(const char *path)
+{
+    const struct reader *r;
+    return path && !reader_for_path(path, &r) && !strcmp(r->name, "jsonl");
+}
+
+void frame_write_json(lua_State *L, const struct table *t, const char *path, int arg, bool lines)
+{
+    struct to_json *o = hold_options(L, &to_json_options);
+    bind_options(L, arg, &to_json_options, o);
+    bind_field(L, arg, &to_json_options, "lines");
+    bool columns = !strcmp(o->orient, "list");
+    o->lines = lua_isnil(L, -1) ? !columns && (lines || is_lines_name(path)) : lua_toboolean(L, -1);
+    if (o->lines && columns)
+        bind_error(L, "to_json: lines = true wants orient = \"records\"");
+    struct buffer *text = hold_buffer(L);
+    bind_check(L, table_to_json(t,
+                                columns    ? JSON_FORM_COLUMNS
+                                : o->lines ? JSON_FORM_LINES
+                                           : JSON_FORM_ROWS,
+                                text));
+    if (path)
+        bind_check(L, file_write_all(path, text->bytes, (size_t)text->length));
+    else
+        lua_pushlstring(L, text->bytes ? text->bytes : "", (size_t)text->length);
+}
+
 const struct lua_method frame_functions[] = {
     {"read_csv", read_csv, "read_csv(path, {delimiter = \",\"})",
      "Reads a CSV or TSV file into a DataFrame. Columns of numbers and of true and false are "
      "found; "
      "codes such as 007 stay text. A broken file is an error that names row, line and byte.",
      &read_csv_options},
+    {"read_json", read_json, "read_json(path, {lines = false})",
+     "Reads a JSON or JSON lines file into a DataFrame. Lists and objects in cells are kept: row.x "
+     "is a table. Columns of mixed types are refused with row and column.",
+     &read_json_options},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

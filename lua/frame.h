@@ -13,7 +13,7 @@ struct frame {
 };
 
 extern const struct lua_class frame_class;
-extern const struct lua_method frame_functions[]; /* read_csv */
+extern const struct lua_method frame_functions[]; /* read_csv, read_json */
 extern const struct lua_method frame_verbs[];     /* the methods (frame_verbs.c) */
 
 /* Pushes an empty DataFrame whose table the caller sets. */
@@ -44,5 +44,12 @@ const struct reader_options *frame_reader_options(lua_State *L, int arg);
 /* Writes the table at 'path' as CSV; options {index, sep} at 'arg'. */
 void frame_write_csv(lua_State *L, const struct table *t, const char *path, int arg);
 extern const struct option_table to_csv_options;
+
+/* The same as JSON; options {orient, lines}. 'lines' is what the option is by default. */
+void frame_write_json(lua_State *L, const struct table *t, const char *path, int arg, bool lines);
+extern const struct option_table to_json_options, read_json_options;
+
+/* Fills the empty frame on top of the stack from a JSON file; options of read_json at 'arg'. */
+void frame_read_json(lua_State *L, const char *path, int arg, struct frame *to);
 
 #endif

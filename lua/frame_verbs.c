@@ -476,6 +476,15 @@ static int verb_isna(lua_State *L)
 
 /* --- out --------------------------------------------------------------------------------------------- */
 
+static int verb_to_json(lua_State *L)
+{
+    struct table *t = table_of(L);
+    const char *path = luaL_optstring(L, 2, NULL);
+    lua_settop(L, 3);
+    frame_write_json(L, t, path, 3, false);
+    return path ? 0 : 1;
+}
+
 static int verb_to_csv(lua_State *L)
 {
     struct table *t = table_of(L);
@@ -580,6 +589,10 @@ const struct lua_method frame_verbs[] = {
     {"to_csv", verb_to_csv, "df:to_csv(path, {index = false, sep = \",\"})",
      "Writes a CSV file, at once or not at all; without a path the text is returned.",
      &to_csv_options},
+    {"to_json", verb_to_json, "df:to_json(path, {orient = \"records\", lines = true})",
+     "Writes a JSON file, at once or not at all; without a path the text is returned. Floats that "
+     "are no number are written as null.",
+     &to_json_options},
     {"to_dict", verb_to_dict, "df:to_dict(\"records\")",
      "As Lua tables: a list of rows (\"records\"), or {column = list} (\"list\", the default).",
      NULL},

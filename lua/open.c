@@ -43,6 +43,8 @@ const struct option_table *const option_tables[] = {
     &load_dataset_options,
     &read_csv_options,
     &to_csv_options,
+    &read_json_options,
+    &to_json_options,
     &train_test_split_options,
     &to_string_options,
     &tokenizer_load_table,

@@ -1,6 +1,7 @@
 /* readers.c -- JSON, JSON lines and plain text as tables: forms, types, refusals, damage, and the
  * public files. CSV has a file of its own. */
 #include "engine/data/readers.h"
+#include "engine/data/writer_json.h"
 #include "engine/core/file.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
@@ -303,6 +304,43 @@ static void test_no_memory(void **state)
     memory_sweep(all_of_them, NULL);
 }
 
+/* What is written is read again, in every form, and written the same. */
+static void test_writing(void **state)
+{
+    (void)state;
+    const char *text =
+        "{\"i\": 1, \"f\": 2e-05, \"t\": \"\\\"\\n\xC3\xA9\\u0001\", \"b\": true, \"l\": [{\"k\": "
+        "null}], "
+        "\"n\": null}\n"
+        "{\"i\": -9223372036854775808, \"f\": 1.0, \"t\": \"\", \"b\": null, \"l\": [], "
+        "\"n\": null}\n";
+    static const enum json_form forms[] = {JSON_FORM_LINES, JSON_FORM_ROWS, JSON_FORM_COLUMNS};
+    for (int i = 0; i < 3; i++) {
+        struct table *t = good("jsonl", text, NULL), *back;
+        struct buffer b = {0}, again = {0};
+        assert_int_equal(table_to_json(t, forms[i], &b), OK);
+        if (i == 0) {
+            assert_int_equal(b.length, strlen(text));
+            assert_memory_equal(b.bytes, text, strlen(text));
+        }
+        assert_int_equal(reader("json")->read(b.bytes, (size_t)b.length, &defaults, &back), OK);
+        assert_int_equal(table_to_json(back, JSON_FORM_LINES, &again), OK);
+        assert_int_equal(again.length, strlen(text));
+        assert_memory_equal(again.bytes, text, strlen(text));
+        buffer_free(&b);
+        buffer_free(&again);
+        table_free(back);
+        table_free(t);
+    }
+    struct table *t = good("json", "[{\"a\": NaN}, {\"a\": -Infinity}, {\"a\": 0.5}]", NULL);
+    struct buffer b = {0};
+    assert_int_equal(table_to_json(t, JSON_FORM_COLUMNS, &b), OK);
+    assert_int_equal(buffer_close(&b), OK);
+    assert_string_equal(b.bytes, "{\"a\": [null, null, 0.5]}\n");
+    buffer_free(&b);
+    table_free(t);
+}
+
 static void test_casts(void **state)
 {
     (void)state;
@@ -331,7 +369,7 @@ int main(void)
         cmocka_unit_test(test_forms),    cmocka_unit_test(test_types),
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_names),
         cmocka_unit_test(test_damage),   cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_casts),
+        cmocka_unit_test(test_casts),    cmocka_unit_test(test_writing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,4 +74,24 @@ function test.places()
     fails("wanted csv, json or text", load_dataset, "parquet", { data_files = "x" })
 end
 
+function test.writing()
+    local df = DataFrame{ { a = 1, b = "x", c = 0.5 }, { a = 2, b = "é\n", c = 2e-5 } }
+    local lines = '{"a": 1, "b": "x", "c": 0.5}\n{"a": 2, "b": "é\\n", "c": 2e-05}\n'
+    equal(df:to_json(nil, { orient = "records", lines = true }), lines)
+    equal(df:to_json(), "[" .. lines:gsub("\n$", ""):gsub("\n", ",\n") .. "]\n")
+    equal(df:to_json(nil, { orient = "list" }), '{"a": [1, 2],\n"b": ["x", "é\\n"],\n"c": [0.5, 2e-05]}\n')
+    df:to_json(folder .. "/out.jsonl")
+    equal(io.open(folder .. "/out.jsonl"):read("a"), lines)
+    local ds = Dataset.from_pandas(df)
+    equal(ds:to_json(), lines)
+    ds:to_json(folder .. "/out.json")
+    equal(read_json(folder .. "/out.json")[2], df[2])
+    equal(read_json(folder .. "/out.json", { lines = true })[1], df[1])
+    equal(Dataset.from_json(folder .. "/out.jsonl")[2], df[2])
+    fails("orient", df.to_json, df, nil, { orient = "split" })
+    fails('wants orient = "records"', df.to_json, df, nil, { orient = "list", lines = true })
+    fails("row 1, column 'a' is no UTF-8", function() DataFrame{ { a = "\xFF" } }:to_json() end)
+    fails("cannot", df.to_json, df, folder .. "/none/x.json")
+end
+
 return cases.run(test, function() os.execute("rm -rf " .. folder) end)
