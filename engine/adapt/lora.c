@@ -1,5 +1,7 @@
-/* lora.c -- choosing target layers, making A and B, naming them. */
+/* lora.c -- adapters: making A, B and copies, keeping several by name, putting one in its place. */
 #include "engine/adapt/lora.h"
+#include "engine/adapt/lora_match.h"
+#include "engine/adapt/merge.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
 
@@ -7,134 +9,61 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-#define ROW(field, kind, preset, ...) OPTION(struct lora_config, field, kind, preset, __VA_ARGS__)
-
-static const struct option rows[] = {
-    ROW(r, INT, "8", .min = 1, .max = 65536, .doc = "rank of A and B"),
-    ROW(lora_alpha, FLOAT, "8", .aliases = "alpha", .min = 0, .max = 1e6,
-        .doc = "strength; the term is scaled by lora_alpha / r"),
-    ROW(lora_dropout, FLOAT, "0.0", .aliases = "dropout", .min = 0, .max = 0.999,
-        .doc = "share of the layer's input dropped in training, 0 to below 1"),
-    ROW(target_modules, LIST, NULL,
-        .doc = "names of the linear layers to adapt, or \"all-linear\"; default: the family's"),
-    ROW(exclude_modules, LIST, NULL, .doc = "names of layers to leave alone"),
-    ROW(bias, TEXT, "none", .aliases = "bias_type", .choices = "none",
-        .doc = "which biases to train"),
-    ROW(task_type, TEXT, "CAUSAL_LM", .choices = "CAUSAL_LM", .doc = "kind of task"),
-    ROW(init_lora_weights, BOOL, "true",
-        .doc =
-            "true: B starts at zero, so training starts from the base model; false: B is random"),
-    ROW(use_rslora, BOOL, "false", .doc = "scale by lora_alpha / sqrt(r) instead"),
-    {.name = "inference_mode",
-     .type = OPTION_NOTE,
-     .doc = "bookkeeping of PEFT",
-     .note = "inference_mode is not needed: gradients are formed in training only"},
-};
-
-const struct option_table lora_options = {
-    .name = "LoraConfig",
-    .doc = "Low-rank adapters: which layers get one, and how large.",
-    .rows = rows,
-    .count = (int)(sizeof rows / sizeof *rows),
-    .struct_bytes = sizeof(struct lora_config),
-};
-
-struct lora *lora_of(const struct model *m)
+struct lora_set *lora_set_of(const struct model *m)
 {
     return m->adapter;
 }
 
-/* --- which layers ---------------------------------------------------------------------------- */
-
-/* As PEFT: equal, or ends with "." + entry. */
-static bool name_matches(const char *name, const char *entry)
+struct lora *lora_of(const struct model *m)
 {
-    size_t n = strlen(name), k = strlen(entry);
-    return k <= n && !strcmp(name + n - k, entry) && (k == n || name[n - k - 1] == '.');
+    struct lora_set *set = m->adapter;
+    return set ? set->active : NULL;
 }
 
-static bool list_matches(const struct text_list *list, const char *name)
+struct lora *lora_find(const struct model *m, const char *name)
 {
-    for (int i = 0; i < list->count; i++)
-        if (name_matches(name, list->items[i]))
-            return true;
-    return false;
-}
-
-static bool all_linear(const struct text_list *targets)
-{
-    return targets->count == 1 && !strcasecmp(targets->items[0], "all-linear");
-}
-
-static const char *last_part(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot ? dot + 1 : name;
-}
-
-/* "q_proj, k_proj, ..." of the model, each once */
-static void list_parts(const struct model *m, char *out, size_t bytes)
-{
-    size_t used = 0;
-    out[0] = '\0';
-    for (int64_t i = 0; i < m->module_count && used < bytes; i++) {
-        const char *part = last_part(m->modules[i].name);
-        bool known = m->modules[i].kind != MODULE_LINEAR;
-        for (int64_t j = 0; j < i && !known; j++)
-            known = !strcmp(last_part(m->modules[j].name), part);
-        if (!known)
-            used += (size_t)snprintf(out + used, bytes - used, "%s%s", used ? ", " : "", part);
-    }
-}
-
-static int check_targets(const struct model *m, const struct text_list *targets)
-{
-    char parts[512];
-    for (int t = 0; t < targets->count && !all_linear(targets); t++) {
-        bool found = false;
-        for (int64_t i = 0; i < m->module_count && !found; i++)
-            found = m->modules[i].kind == MODULE_LINEAR &&
-                    name_matches(m->modules[i].name, targets->items[t]);
-        if (found)
-            continue;
-        list_parts(m, parts, sizeof parts);
-        return fail(ERR_ARG,
-                    "LoraConfig: target_modules: '%.60s' matches no linear layer of this "
-                    "model; hint: it has %s, or \"all-linear\"",
-                    targets->items[t], parts);
-    }
-    return OK;
-}
-
-static bool wanted(const struct lora_config *c, const char *name)
-{
-    if (list_matches(&c->exclude_modules, name))
-        return false;
-    return all_linear(&c->target_modules) || list_matches(&c->target_modules, name);
+    struct lora_set *set = m->adapter;
+    for (int64_t i = 0; set && i < set->count; i++)
+        if (!strcmp(set->items[i]->name, name))
+            return set->items[i];
+    return NULL;
 }
 
 /* --- making ---------------------------------------------------------------------------------- */
 
-/* A trainable tensor, uniform in +-limit (0: zeros); number 'index' of the adapter. */
-static int make_matrix(struct context *ctx, int64_t rows_n, int64_t cols, double limit,
-                       struct rng_key key, uint32_t index, struct tensor **out)
+enum start { START_ZERO, START_UNIFORM, START_NORMAL };
+
+static enum dtype trained_dtype(const struct context *ctx)
 {
-    TRY(tensor_new_2d(ctx, ctx->compute == DT_F64 ? DT_F64 : DT_F32, rows_n, cols, out));
-    (*out)->requires_grad = true;
-    if (limit == 0)
+    return ctx->compute == DT_F64 ? DT_F64 : DT_F32;
+}
+
+/* Number 'i' of a matrix's start: uniform in +-1, or normal. The counter is (element, matrix). */
+static double start_value(enum start start, struct rng_key key, uint32_t index, int64_t i)
+{
+    if (start == START_NORMAL)
+        return rng_normal(key, (uint64_t)index << 40 | (uint64_t)i);
+    uint32_t c[4] = {(uint32_t)(i / 4), (uint32_t)(i / 4 >> 32), index, 0}, bits[4];
+    rng_philox(key, c, bits);
+    return 2.0 * (double)rng_unit(bits[i % 4]) - 1.0;
+}
+
+/* A tensor whose start is scaled by 'scale'; number 'index' of the adapter. Values are rounded to
+ * f32, so that they are the same on every device. */
+static int make_matrix(struct context *ctx, int64_t rows, int64_t cols, enum start start,
+                       double scale, struct rng_key key, uint32_t index, struct tensor **out)
+{
+    TRY(tensor_new_2d(ctx, trained_dtype(ctx), rows, cols, out));
+    if (start == START_ZERO)
         return tensor_fill(*out, 0);
     struct tensor *narrow;
-    int64_t n = rows_n * cols;
+    int64_t n = rows * cols;
     float *values = mem_alloc((size_t)n * sizeof *values);
     if (!values)
         return ERR_MEMORY;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t c[4] = {(uint32_t)(i / 4), (uint32_t)(i / 4 >> 32), index, 0}, bits[4];
-        rng_philox(key, c, bits);
-        values[i] = (float)((2.0 * (double)rng_unit(bits[i % 4]) - 1.0) * limit);
-    }
+    for (int64_t i = 0; i < n; i++)
+        values[i] = (float)(start_value(start, key, index, i) * scale);
     int status = tensor_from(ctx, DT_F32, 2, (*out)->view.shape, values, &narrow);
     mem_free(values);
     if (!status) {
@@ -144,80 +73,235 @@ static int make_matrix(struct context *ctx, int64_t rows_n, int64_t cols, double
     return status;
 }
 
-static int make_layer(struct lora *l, struct module *module, struct rng_key key)
+/* A and B of a layer as PEFT starts them: A uniform in +-1/sqrt(in) (or normal of deviation 1/r),
+ * B zero; on the embedding A zero and B normal; both random with init_lora_weights = false. */
+static int start_layer(struct lora *l, struct lora_layer *layer, uint32_t index, struct rng_key key)
+{
+    const char *init = l->config.init_lora_weights;
+    struct context *ctx = l->model->ctx;
+    bool table = layer->module->kind == MODULE_EMBEDDING, random = !strcmp(init, "false");
+    const struct view *w = &layer->module->linear.weight->view;
+    int64_t in = w->shape[table ? 0 : 1], out = w->shape[table ? 1 : 0], r = layer->r;
+    enum start a = START_UNIFORM, b = random ? START_UNIFORM : START_ZERO;
+    double scale_a = 1 / sqrt((double)in), scale_b = 1 / sqrt((double)r);
+    if (table) {
+        a = random ? START_NORMAL : START_ZERO;
+        b = START_NORMAL;
+        scale_a = scale_b = 1;
+    } else if (!strcmp(init, "gaussian")) {
+        a = START_NORMAL;
+        scale_a = 1 / (double)r;
+    }
+    TRY(make_matrix(ctx, r, in, a, scale_a, key, 2 * index, &layer->term.a));
+    return make_matrix(ctx, out, r, b, scale_b, key, 2 * index + 1, &layer->term.b);
+}
+
+static int make_layer(struct lora *l, const struct lora_match *x, struct module *module,
+                      struct rng_key key, bool lenient)
 {
     const struct lora_config *c = &l->config;
     struct lora_layer *layer = &l->layers[l->count];
-    struct tensor *w = module->linear.weight;
-    struct context *ctx = l->model->ctx;
+    const struct tensor *w = module->linear.weight;
     uint32_t index = (uint32_t)l->count++;
-    int64_t out_rows = w->view.shape[0], in_cols = w->view.shape[1];
-    if (c->r > i64_min(out_rows, in_cols))
+    layer->module = module;
+    TRY(lora_match_values(x, module->name, &layer->r, &layer->alpha));
+    if (!lenient && layer->r > i64_min(w->view.shape[0], w->view.shape[1]))
         return fail(ERR_ARG,
                     "LoraConfig: r = %" PRId64 " is above the size of %s (%" PRId64 "x%" PRId64
                     "); hint: 4 to 64 is usual",
-                    c->r, module->name, out_rows, in_cols);
-    layer->module = module;
+                    layer->r, module->name, w->view.shape[0], w->view.shape[1]);
     layer->term = (struct adapter_term){
         .dropout = c->lora_dropout,
-        .scale = c->lora_alpha / (c->use_rslora ? sqrt((double)c->r) : (double)c->r),
+        .scale = layer->alpha / (c->use_rslora ? sqrt((double)layer->r) : (double)layer->r),
         .channel = index << 16,
         .active = true};
-    double limit = 1 / sqrt((double)in_cols);
-    TRY(make_matrix(ctx, c->r, in_cols, limit, key, 2 * index, &layer->term.a));
-    TRY(make_matrix(ctx, out_rows, c->r, c->init_lora_weights ? 0 : 1 / sqrt((double)c->r), key,
-                    2 * index + 1, &layer->term.b));
+    return start_layer(l, layer, index, key);
+}
+
+static int make_layers(struct lora *l, const struct lora_match *x, uint64_t seed, bool lenient)
+{
+    struct model *m = l->model;
+    struct rng_key key = rng_key(seed, RNG_INIT);
+    l->layers = mem_calloc((size_t)m->module_count, sizeof *l->layers);
+    if (!l->layers)
+        return ERR_MEMORY;
+    for (int64_t i = 0; i < m->module_count; i++) {
+        bool wanted;
+        TRY(lora_match_target(x, &m->modules[i], &wanted));
+        if (wanted)
+            TRY(make_layer(l, x, &m->modules[i], key, lenient));
+    }
+    return l->count ? OK : lora_match_nothing(x);
+}
+
+/* --- copies ---------------------------------------------------------------------------------- */
+
+static bool has_layer(const struct lora *l, const struct module *module)
+{
+    for (int64_t i = 0; i < l->count; i++)
+        if (l->layers[i].module == module)
+            return true;
+    return false;
+}
+
+/* A copy of 't', called 'name' or 'name' + 'suffix', to stand in at 'stands'. */
+static int make_copy(struct lora *l, enum lora_copy_kind kind, const char *name, const char *suffix,
+                     size_t saved, struct tensor *t, struct tensor **stands)
+{
+    struct lora_copy *c = &l->copy[l->copies++];
+    size_t n = strlen(name), k = strlen(suffix);
+    *c = (struct lora_copy){
+        .kind = kind, .saved = (int64_t)saved, .name = mem_alloc(n + k + 1), .stands = stands};
+    if (!c->name)
+        return ERR_MEMORY;
+    memcpy(c->name, name, n);
+    memcpy(c->name + n, suffix, k + 1);
+    return tensor_convert(t, trained_dtype(l->model->ctx), &c->tensor);
+}
+
+static int copy_module(struct lora *l, struct module *module)
+{
+    struct linear *linear = &module->linear;
+    const char *bias = l->config.bias;
+    size_t saved = 0;
+    if (lora_match_saved(&l->config, module->name, &saved)) {
+        TRY(make_copy(l, LORA_COPY_SAVED, module->name, ".weight", saved, linear->weight,
+                      &linear->weight_copy));
+        return linear->bias ? make_copy(l, LORA_COPY_SAVED, module->name, ".bias", saved,
+                                        linear->bias, &linear->bias_copy)
+                            : OK;
+    }
+    bool adapted = has_layer(l, module);
+    if (!linear->bias || !strcmp(bias, "none") || (!strcmp(bias, "lora_only") && !adapted))
+        return OK;
+    TRY(make_copy(l, LORA_COPY_BIAS, module->name, ".bias", 0, linear->bias, &linear->bias_copy));
+    l->copy[l->copies - 1].adapted = adapted;
     return OK;
 }
 
-/* Hooks every layer into its module, once all are made: a failure before leaves no trace. */
-static int hook(struct lora *l)
+static int copy_parameter(struct lora *l, struct parameter *p)
 {
-    for (int64_t i = 0; i < l->count; i++) {
+    char path[256];
+    size_t saved = 0;
+    const char *dot = strrchr(p->name, '.');
+    snprintf(path, sizeof path, "%.*s", dot ? (int)(dot - p->name) : 0, p->name);
+    if (!lora_match_saved(&l->config, path, &saved))
+        return OK;
+    return make_copy(l, LORA_COPY_SAVED, p->name, "", saved, p->tensor, &p->copy);
+}
+
+static int make_copies(struct lora *l)
+{
+    struct model *m = l->model;
+    /* at most weight and bias of every module and every parameter; base weights of files besides */
+    l->copy = mem_calloc((size_t)(3 * m->module_count + m->parameter_count), sizeof *l->copy);
+    if (!l->copy)
+        return ERR_MEMORY;
+    for (int64_t i = 0; i < m->module_count; i++)
+        TRY(copy_module(l, &m->modules[i]));
+    for (int64_t i = 0; i < m->parameter_count; i++)
+        TRY(copy_parameter(l, &m->parameters[i]));
+    return OK;
+}
+
+/* --- in place -------------------------------------------------------------------------------- */
+
+static void want_gradients(struct lora *l, bool on)
+{
+    for (int64_t i = 0; i < l->count; i++)
+        l->layers[i].term.a->requires_grad = l->layers[i].term.b->requires_grad = on;
+    for (int64_t i = 0; i < l->copies; i++)
+        l->copy[i].tensor->requires_grad = on && l->copy[i].kind != LORA_COPY_BASE;
+}
+
+void lora_refresh(struct lora_set *set)
+{
+    struct model *m = set->model;
+    bool on = set->enabled && !set->merged;
+    for (int64_t i = 0; i < m->module_count; i++) {
+        struct linear *linear = &m->modules[i].linear;
+        linear->adapters = 0;
+        linear->weight_copy = linear->bias_copy = NULL;
+    }
+    for (int64_t i = 0; i < m->parameter_count; i++)
+        m->parameters[i].copy = NULL;
+    for (int64_t i = 0; i < set->count; i++) {
+        want_gradients(set->items[i],
+                       on && set->items[i] == set->active && set->items[i]->trainable);
+        set->items[i]->enabled = set->enabled;
+    }
+    struct lora *l = set->active;
+    for (int64_t i = 0; l && on && i < l->count; i++) {
         struct linear *linear = &l->layers[i].module->linear;
-        if (linear->adapters == LINEAR_ADAPTERS)
-            return fail(ERR_ARG, "%s has %d adapters already", l->layers[i].module->name,
-                        LINEAR_ADAPTERS);
         linear->adapter[linear->adapters++] = &l->layers[i].term;
     }
-    return OK;
+    for (int64_t i = 0; l && on && i < l->copies; i++)
+        *l->copy[i].stands = l->copy[i].tensor;
 }
 
-static void unhook(struct lora *l)
+static void lora_free(struct lora *l)
 {
-    for (int64_t i = 0; i < l->count; i++) {
-        struct linear *linear = l->layers[i].module ? &l->layers[i].module->linear : NULL;
-        for (int a = 0; linear && a < linear->adapters; a++)
-            if (linear->adapter[a] == &l->layers[i].term) {
-                linear->adapter[a] = linear->adapter[--linear->adapters];
-                break;
-            }
-    }
-}
-
-static void lora_free(void *adapter)
-{
-    struct lora *l = adapter;
     if (!l)
         return;
-    unhook(l);
     for (int64_t i = 0; i < l->count; i++) {
         tensor_release(l->layers[i].term.a);
         tensor_release(l->layers[i].term.b);
     }
+    for (int64_t i = 0; i < l->copies; i++) {
+        mem_free(l->copy[i].name);
+        tensor_release(l->copy[i].tensor);
+    }
     mem_free(l->layers);
+    mem_free(l->copy);
+    mem_free(l->name);
     options_free(&lora_options, &l->config);
     mem_free(l);
 }
 
-/* The family's preset when no target was named. */
-static int default_targets(struct lora *l)
+/* For model_release: the layers that point here are about to go as well. */
+static void free_set(void *adapter)
 {
-    const struct option *o;
-    if (l->config.target_modules.count)
-        return OK;
-    TRY(options_find(&lora_options, "target_modules", &o));
-    return options_parse(&lora_options, o, &l->config, l->model->arch->lora_targets);
+    struct lora_set *set = adapter;
+    if (!set)
+        return;
+    merge_forget(set);
+    for (int64_t i = 0; i < set->count; i++)
+        lora_free(set->items[i]);
+    mem_free(set->items);
+    mem_free(set);
+}
+
+/* --- adding and removing --------------------------------------------------------------------- */
+
+static int make(struct model *m, const char *name, const struct lora_config *config,
+                const struct lora_how *how, struct lora **out)
+{
+    struct lora_match match = {0};
+    struct lora *l = mem_calloc(1, sizeof *l);
+    if (!l)
+        return ERR_MEMORY;
+    l->model = m;
+    l->trainable = !how->frozen;
+    l->name = mem_text(name, strlen(name));
+    int status = l->name ? options_copy(&lora_options, &l->config, config) : ERR_MEMORY;
+    if (!status)
+        status = lora_config_check(&l->config);
+    if (!status)
+        status = lora_match_expand(m, &l->config);
+    if (!status)
+        status = lora_match_open(&match, m, &l->config);
+    if (!status && !how->lenient)
+        status = lora_match_check(&match);
+    if (!status)
+        status = make_layers(l, &match, how->seed, how->lenient);
+    if (!status)
+        status = make_copies(l);
+    lora_match_close(&match);
+    if (status)
+        lora_free(l);
+    else
+        *out = l;
+    return status;
 }
 
 /* Base weights need no gradient from now on. */
@@ -230,79 +314,144 @@ static int freeze(void *ctx, const char *name, struct tensor *t)
     return OK;
 }
 
-static int make_layers(struct lora *l, uint64_t seed)
+static int check_name(const struct model *m, const char *name)
 {
-    struct model *m = l->model;
-    struct rng_key key = rng_key(seed, RNG_INIT);
-    TRY(default_targets(l));
-    TRY(check_targets(m, &l->config.target_modules));
-    l->layers = mem_calloc((size_t)m->module_count, sizeof *l->layers);
-    if (!l->layers)
-        return ERR_MEMORY;
-    for (int64_t i = 0; i < m->module_count; i++)
-        if (m->modules[i].kind == MODULE_LINEAR && wanted(&l->config, m->modules[i].name))
-            TRY(make_layer(l, &m->modules[i], key));
-    if (!l->count)
-        return fail(ERR_ARG, "LoraConfig: exclude_modules leaves no layer to adapt");
-    return hook(l);
+    if (!*name || strlen(name) > 64 || !lora_plain_name(name) || strchr(name, '.'))
+        return fail(ERR_ARG,
+                    "an adapter cannot be called '%.80s'; hint: letters, digits, '_' and '-'",
+                    name);
+    if (lora_find(m, name))
+        return fail(
+            ERR_ARG,
+            "the model has an adapter '%s' already; hint: give the new one another name, or "
+            "model:delete_adapter(\"%s\") first",
+            name, name);
+    const struct lora_set *set = lora_set_of(m);
+    return set && set->merged ? merge_refuse(set, "an adapter cannot be added") : OK;
 }
 
-int lora_attach(struct model *m, const struct lora_config *config, uint64_t seed, struct lora **out)
+/* The model's set, made when there is none, with room for one more. */
+static int make_room(struct model *m, struct lora_set **out)
 {
-    if (m->adapter)
-        return fail(ERR_ARG,
-                    "the model has an adapter already; hint: load the model again, or go on "
-                    "with the one it has");
-    struct lora *l = mem_calloc(1, sizeof *l);
-    if (!l)
-        return ERR_MEMORY;
-    l->model = m;
-    l->enabled = true;
-    int status = options_copy(&lora_options, &l->config, config);
-    if (!status)
-        status = make_layers(l, seed);
-    if (!status)
-        status = model_walk(m, freeze, NULL);
+    struct lora_set *set = m->adapter;
+    if (!set) {
+        set = mem_calloc(1, sizeof *set);
+        if (!set)
+            return ERR_MEMORY;
+        set->model = m;
+        set->enabled = true;
+    }
+    int status = mem_grow((void **)&set->items, &set->room, set->count + 1, sizeof *set->items);
+    if (status && !m->adapter)
+        mem_free(set);
+    else if (!status)
+        *out = set;
+    return status;
+}
+
+int lora_add(struct model *m, const char *name, const struct lora_config *config,
+             const struct lora_how *how, struct lora **out)
+{
+    struct lora *l;
+    struct lora_set *set;
+    TRY(check_name(m, name));
+    TRY(make(m, name, config, how, &l));
+    int status = make_room(m, &set);
     if (status) {
         lora_free(l);
         return status;
     }
-    m->adapter = l;
-    m->free_adapter = lora_free;
+    status = model_walk(m, freeze, NULL);
+    (void)status; /* freeze never fails */
+    m->adapter = set;
+    m->free_adapter = free_set;
+    set->items[set->count++] = l;
+    if (!set->active)
+        set->active = l;
+    lora_refresh(set);
     *out = l;
+    return OK;
+}
+
+int lora_attach(struct model *m, const struct lora_config *config, uint64_t seed, struct lora **out)
+{
+    struct lora_how how = {.seed = seed};
+    if (m->adapter)
+        return fail(
+            ERR_ARG,
+            "the model has an adapter already; hint: go on with the one it has, or give the "
+            "new one a name: get_peft_model(model, config, \"name\")");
+    return lora_add(m, "default", config, &how, out);
+}
+
+/* The adapter of a name, or an error that lists those there are. */
+static int find_named(struct model *m, const char *name, struct lora **out)
+{
+    struct lora_set *set = m->adapter;
+    char names[256] = "";
+    size_t used = 0;
+    *out = lora_find(m, name);
+    if (*out)
+        return OK;
+    for (int64_t i = 0; set && i < set->count && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s'%s'", i ? ", " : "",
+                                 set->items[i]->name);
+    return fail(ERR_ARG, "the model has no adapter '%.64s'; hint: %s%s", name,
+                set ? "it has " : "it has none; get_peft_model(model, LoraConfig{...})", names);
+}
+
+int lora_activate(struct model *m, const char *name)
+{
+    struct lora *l;
+    struct lora_set *set = m->adapter;
+    TRY(find_named(m, name, &l));
+    if (set->merged)
+        return merge_refuse(set, "another adapter cannot be chosen");
+    set->active = l;
+    lora_refresh(set);
+    return OK;
+}
+
+int lora_remove(struct model *m, const char *name)
+{
+    struct lora *l;
+    struct lora_set *set = m->adapter;
+    TRY(find_named(m, name, &l));
+    if (set->merged)
+        return merge_refuse(set, "an adapter cannot be deleted");
+    if (set->count == 1) {
+        lora_detach(m);
+        return OK;
+    }
+    int64_t kept = 0;
+    for (int64_t i = 0; i < set->count; i++)
+        if (set->items[i] != l)
+            set->items[kept++] = set->items[i];
+    set->count = kept;
+    if (set->active == l)
+        set->active = set->items[kept - 1];
+    lora_refresh(set);
+    lora_free(l);
     return OK;
 }
 
 void lora_detach(struct model *m)
 {
-    lora_free(m->adapter);
+    struct lora_set *set = m->adapter;
+    if (!set)
+        return;
+    set->active = NULL;
+    merge_undo(set);
+    lora_refresh(set);
     m->adapter = NULL;
+    free_set(set);
 }
 
 void lora_enable(struct lora *l, bool on)
 {
-    l->enabled = on;
-    for (int64_t i = 0; i < l->count; i++)
-        l->layers[i].term.active = on;
-}
-
-/* --- names ----------------------------------------------------------------------------------- */
-
-static int visit_layer(struct lora_layer *layer, model_visit visit, void *ctx)
-{
-    char name[256];
-    const char *module = layer->module->name;
-    snprintf(name, sizeof name, "base_model.model.%s.lora_A.default.weight", module);
-    TRY(visit(ctx, name, layer->term.a));
-    snprintf(name, sizeof name, "base_model.model.%s.lora_B.default.weight", module);
-    return visit(ctx, name, layer->term.b);
-}
-
-int lora_walk(struct lora *l, model_visit visit, void *ctx)
-{
-    for (int64_t i = 0; i < l->count; i++)
-        TRY(visit_layer(&l->layers[i], visit, ctx));
-    return OK;
+    struct lora_set *set = l->model->adapter;
+    set->enabled = on;
+    lora_refresh(set);
 }
 
 int64_t lora_parameters(const struct lora *l)
@@ -310,41 +459,7 @@ int64_t lora_parameters(const struct lora *l)
     int64_t n = 0;
     for (int64_t i = 0; i < l->count; i++)
         n += tensor_count(l->layers[i].term.a) + tensor_count(l->layers[i].term.b);
+    for (int64_t i = 0; i < l->copies; i++)
+        n += tensor_count(l->copy[i].tensor);
     return n;
-}
-
-struct renamed {
-    struct lora *lora;
-    model_visit visit;
-    void *ctx;
-    int64_t next; /* layer whose base weight comes next: both lists are in the model's order */
-};
-
-/* Base tensors under PEFT's names, each adapted one followed by its A and B. */
-static int visit_base(void *ctx, const char *name, struct tensor *t)
-{
-    struct renamed *r = ctx;
-    char full[256];
-    struct lora_layer *layer = r->next < r->lora->count ? &r->lora->layers[r->next] : NULL;
-    bool adapted = layer && (t == layer->module->linear.weight || t == layer->module->linear.bias);
-    const char *dot = strrchr(name, '.');
-    if (adapted && dot)
-        snprintf(full, sizeof full, "base_model.model.%.*s.base_layer%s", (int)(dot - name), name,
-                 dot);
-    else
-        snprintf(full, sizeof full, "base_model.model.%s", name);
-    TRY(r->visit(r->ctx, full, t));
-    if (!adapted || (t == layer->module->linear.weight && layer->module->linear.bias))
-        return OK;
-    r->next++;
-    return visit_layer(layer, r->visit, r->ctx);
-}
-
-int lora_walk_all(struct model *m, model_visit visit, void *ctx)
-{
-    struct lora *l = lora_of(m);
-    if (!l)
-        return model_walk(m, visit, ctx);
-    struct renamed r = {l, visit, ctx, 0};
-    return model_walk(m, visit_base, &r);
 }

@@ -67,7 +67,8 @@ static int shadow_of(struct model *real, struct context *ctx, struct model **out
     m->arch = real->arch;
     int status = m->arch->build(m, &s.base);
     if (!status && adapter)
-        status = lora_attach(m, &adapter->config, 0, &copy);
+        status =
+            lora_add(m, "default", &adapter->config, &(struct lora_how){.lenient = true}, &copy);
     if (status)
         model_release(m);
     else

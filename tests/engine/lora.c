@@ -56,7 +56,8 @@ static void defaults(void **state)
     assert_int_equal(c.r, 8);
     assert_true(c.lora_alpha == 8 && c.lora_dropout == 0);
     assert_int_equal(c.target_modules.count, 0);
-    assert_true(c.init_lora_weights && !c.use_rslora);
+    assert_string_equal(c.init_lora_weights, "true");
+    assert_false(c.use_rslora);
     assert_string_equal(c.bias, "none");
     options_free(&lora_options, &c);
 }

@@ -107,7 +107,8 @@ struct lora *tiny_lora(struct model *m, const char *targets, double dropout, uin
     c.r = 2;
     c.lora_alpha = 3;
     c.lora_dropout = dropout;
-    c.init_lora_weights = false;
+    CHECK(options_find(&lora_options, "init_lora_weights", &o));
+    CHECK(options_set_bool(&lora_options, o, &c, false));
     CHECK(options_find(&lora_options, "target_modules", &o));
     CHECK(options_parse(&lora_options, o, &c, targets));
     CHECK(lora_attach(m, &c, seed, &l));
