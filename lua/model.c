@@ -2,6 +2,7 @@
 #include "lua/model.h"
 #include "engine/adapt/lora.h"
 #include "engine/data/print.h"
+#include "engine/model/locate.h"
 #include "lua/hold.h"
 #include "lua/runtime.h"
 
@@ -33,7 +34,8 @@ static int gc(lua_State *L)
 /* --- loading --------------------------------------------------------------------------------- */
 
 struct load_options {
-    char *dtype;
+    char *dtype, *revision;
+    char path[LOCATE_BYTES]; /* what the name stands for */
 };
 
 #define NOTE(name_, doc_, note_)                                       \
@@ -45,6 +47,8 @@ static const struct option load_rows[] = {
     OPTION(struct load_options, dtype, TEXT, "auto", .aliases = "torch_dtype",
            .choices = "auto,float32,float16,bfloat16,f32,f16,bf16",
            .doc = "how weights are kept: auto = as stored in the file"),
+    OPTION(struct load_options, revision, TEXT, NULL,
+           .doc = "branch, tag or commit of a name on the hub; default: main"),
     NOTE("device_map", "where to put the model",
          "device_map: the model goes to the device of --device"),
     NOTE("trust_remote_code", "run code of the repository",
@@ -53,7 +57,6 @@ static const struct option load_rows[] = {
          "low_cpu_mem_usage: weights are always read one by one"),
     NOTE("attn_implementation", "attention kernel",
          "attn_implementation: there is one attention, which never computes padding"),
-    NOTE("revision", "version in a repository", "revision: a local file has one version"),
     NOTE("use_cache", "keep keys and values", "use_cache: the cache is always used in generation"),
     NOTE("flash_attn", "attention kernel", "flash_attn: there is one attention"),
     NOTE("flash_rotary", "rotary kernel", "flash_rotary: there is one rotary kernel"),
@@ -112,16 +115,17 @@ static int from_pretrained(lua_State *L)
 {
     char found[80];
     if (lua_type(L, 1) != LUA_TSTRING)
-        return bind_error(L, "from_pretrained wants the path of a GGUF file, found %s",
+        return bind_error(L, "from_pretrained wants a path or a name on the hub, found %s",
                           bind_describe(L, 1, found, sizeof found));
-    const char *path = lua_tostring(L, 1);
+    const char *name = lua_tostring(L, 1);
     lua_settop(L, 2);
     struct load_options *o = hold_options(L, &from_pretrained_options);
     bind_options(L, 2, &from_pretrained_options, o);
     struct context *ctx = runtime_context(L);
     struct model_object *object = bind_new(L, &model_class, sizeof *object);
     double start = now();
-    bind_check(L, model_load(ctx, path, o->dtype, &object->model));
+    bind_check(L, locate_model(name, o->revision, o->path, sizeof o->path));
+    bind_check(L, model_load_named(ctx, o->path, name, o->dtype, &object->model));
     object->model->cancel = &bind_interrupted;
     object->model->cancel_at = 1;
     push_config(L, object->model);
@@ -220,7 +224,7 @@ static int get_device(lua_State *L)
 
 static int get_name(lua_State *L)
 {
-    lua_pushstring(L, lua_model_arg(L, 1)->path);
+    lua_pushstring(L, lua_model_arg(L, 1)->name);
     return 1;
 }
 
@@ -276,7 +280,8 @@ const struct lua_class model_class = {
 static const struct lua_method auto_statics[] = {
     {"from_pretrained", from_pretrained,
      "AutoModelForCausalLM.from_pretrained(path, {dtype = \"auto\"})",
-     "Opens a model from a GGUF file. Weights stay as stored unless dtype says otherwise.",
+     "Opens a model: a GGUF file, a folder with config.json and safetensors, or a name on the hub "
+     "that was downloaded before. Weights stay as stored unless dtype says otherwise.",
      &from_pretrained_options},
     {NULL, NULL, NULL, NULL, NULL},
 };

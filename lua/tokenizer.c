@@ -1,6 +1,7 @@
 /* tokenizer.c -- the classes AutoTokenizer and Tokenizer: loading, properties, printing. */
 #include "lua/tokenizer.h"
 #include "engine/core/suggest.h"
+#include "engine/model/locate.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -387,17 +388,21 @@ static void apply_options(lua_State *L, struct lua_tokenizer *o)
 
 static int from_pretrained(lua_State *L)
 {
-    char found[80];
+    char found[80], path[LOCATE_BYTES];
     if (lua_type(L, 1) != LUA_TSTRING)
         return bind_error(L,
-                          "AutoTokenizer.from_pretrained wants a path, found %s; hint: a .gguf "
-                          "file, a tokenizer.json or the folder of a model",
+                          "AutoTokenizer.from_pretrained wants a path or a name on the hub, "
+                          "found %s; hint: a .gguf file, a tokenizer.json or the folder of a "
+                          "model",
                           bind_describe(L, 1, found, sizeof found));
     lua_settop(L, 2);
     struct lua_tokenizer *o = bind_new(L, &tokenizer_class, sizeof *o);
     bind_check(L, options_init(&tokenizer_load_table, &o->load));
     bind_options(L, 2, &tokenizer_load_table, &o->load);
-    bind_check(L, tokenizer_load(lua_tostring(L, 1), &o->t));
+    const char *name = lua_tostring(L, 1);
+    bind_check(L, locate_tokenizer(name, o->load.revision, path, sizeof path));
+    bind_check(L, tokenizer_load(path, &o->t));
+    bind_check(L, tokenizer_set_name(o->t, name));
     apply_options(L, o);
     return 1;
 }
@@ -469,8 +474,8 @@ const struct lua_class tokenizer_class = {
 static const struct lua_method statics[] = {
     {"from_pretrained", from_pretrained,
      "AutoTokenizer.from_pretrained(path, {padding_side = \"right\"})",
-     "Opens the tokenizer of a model: a .gguf file, a tokenizer.json, or a folder that holds "
-     "tokenizer.json (or vocab.json and merges.txt).",
+     "Opens the tokenizer of a model: a .gguf file, a tokenizer.json, a folder that holds "
+     "tokenizer.json (or vocab.json and merges.txt), or a name on the hub that was downloaded.",
      &tokenizer_load_table},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -6,6 +6,7 @@
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
 
+#include <stdio.h>
 #include <string.h>
 
 extern const struct architecture llama_architecture, mistral_architecture;
@@ -66,7 +67,26 @@ static int open_source(const char *path, struct model_config *config, struct wei
     return source_gguf_open(path, config, out);
 }
 
+/* A folder's files do not say what the model is called: the last part of its name does. */
+static void name_after(struct model_config *c, const char *name)
+{
+    size_t n = strlen(name);
+    while (n && name[n - 1] == '/')
+        n--;
+    size_t start = n;
+    while (start && name[start - 1] != '/')
+        start--;
+    if (!c->name[0])
+        snprintf(c->name, sizeof c->name, "%.*s", (int)(n - start), name + start);
+}
+
 int model_load(struct context *ctx, const char *path, const char *dtype, struct model **out)
+{
+    return model_load_named(ctx, path, path, dtype, out);
+}
+
+int model_load_named(struct context *ctx, const char *path, const char *name, const char *dtype,
+                     struct model **out)
 {
     struct weight_source *source = NULL;
     struct model *m = mem_calloc(1, sizeof *m);
@@ -75,7 +95,8 @@ int model_load(struct context *ctx, const char *path, const char *dtype, struct 
     m->refs = 1;
     m->ctx = context_keep(ctx);
     m->path = mem_text(path, strlen(path));
-    int status = m->path ? wanted_format(dtype, &m->format) : ERR_MEMORY;
+    m->name = mem_text(name, strlen(name));
+    int status = m->path && m->name ? wanted_format(dtype, &m->format) : ERR_MEMORY;
     if (!status)
         status = open_source(path, &m->config, &source);
     if (!status && (status = config_check(&m->config)))
@@ -88,9 +109,11 @@ int model_load(struct context *ctx, const char *path, const char *dtype, struct 
         status = source->leftover(source);
     if (source)
         source->close(source);
-    if (status)
+    if (status) {
         model_release(m);
-    else
-        *out = m;
+        return status;
+    }
+    name_after(&m->config, name);
+    *out = m;
     return status;
 }

@@ -127,6 +127,7 @@ void model_release(struct model *m)
     mem_free(m->modules);
     mem_free(m->parameters);
     mem_free(m->path);
+    mem_free(m->name);
     mem_free(m->config_json);
     mem_free(m->rope_factors);
     context_release(m->ctx);

@@ -56,7 +56,8 @@ struct model {
     const struct architecture *arch;
     struct context *ctx; /* kept */
     struct model_config config;
-    char *path;                  /* file it came from */
+    char *path; /* file or folder it came from */
+    char *name; /* what it was asked for as: that path, or a name on the hub ("owner/name") */
     char *config_json;           /* the text of its config.json; NULL for GGUF */
     double *rope_factors;        /* [head_dim / 2] of a GGUF that no settings give; NULL = none */
     const struct format *format; /* asked for, NULL = as stored */
@@ -79,6 +80,10 @@ extern const struct architecture *const architectures[]; /* ends with NULL */
  * Errors name the file and the tensor or key. */
 int model_load(struct context *ctx, const char *path, const char *dtype,
                struct model **out) MUST_CHECK;
+
+/* The same where locate_model found 'path' for 'name'. */
+int model_load_named(struct context *ctx, const char *path, const char *name, const char *dtype,
+                     struct model **out) MUST_CHECK;
 
 struct model *model_keep(struct model *m);
 void model_release(struct model *m); /* NULL is fine */

@@ -261,6 +261,7 @@ static int read_config(const char *folder, struct model_config *config)
     TRY(file_read(path, CONFIG_JSON_BYTES, &json, &length));
     *config = (struct model_config){0};
     int status = config_from_json(json, length, config);
+    config->name[0] = '\0'; /* _name_or_path is where its maker had it, not what it is called */
     mem_free(json);
     return status ? fail_in(status, "%s", path) : OK;
 }

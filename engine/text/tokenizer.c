@@ -472,3 +472,13 @@ const char *tokenizer_name(const struct tokenizer *t)
 {
     return t->name ? t->name : "";
 }
+
+int tokenizer_set_name(struct tokenizer *t, const char *name)
+{
+    char *copy = mem_text(name, strlen(name));
+    if (!copy)
+        return ERR_MEMORY;
+    mem_free(t->name);
+    t->name = copy;
+    return OK;
+}

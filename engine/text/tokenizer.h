@@ -110,6 +110,9 @@ void tokenizer_set_max_length(struct tokenizer *t, int64_t tokens);
 const char *tokenizer_chat_template(const struct tokenizer *t);                    /* NULL = none */
 int tokenizer_set_chat_template(struct tokenizer *t, const char *text) MUST_CHECK; /* NULL = none */
 const char *tokenizer_kind(const struct tokenizer *t); /* "byte-level BPE" */
-const char *tokenizer_name(const struct tokenizer *t); /* the path it was loaded from */
+
+/* What it was asked for as: the path given to tokenizer_load, until another name is set. */
+const char *tokenizer_name(const struct tokenizer *t);
+int tokenizer_set_name(struct tokenizer *t, const char *name) MUST_CHECK;
 
 #endif

@@ -28,10 +28,10 @@ static const struct option load_rows[] = {
     LOAD(pad_token, TEXT, NULL, .doc = "use this token for padding"),
     LOAD(unk_token, TEXT, NULL, .doc = "use this token for what is unknown"),
     LOAD(chat_template, TEXT, NULL, .doc = "chat template to keep instead of the file's"),
+    LOAD(revision, TEXT, NULL, .doc = "branch, tag or commit of a name on the hub; default: main"),
     UNUSED("trust_remote_code", "trust_remote_code is not needed here: no code of a model "
                                 "repository is ever run"),
     UNUSED("legacy", "legacy is decided by the tokenizer's own file"),
-    UNUSED("revision", "revision: " LOCAL),
     UNUSED("cache_dir", "cache_dir: " LOCAL),
     UNUSED("local_files_only", "local_files_only: " LOCAL),
     UNUSED("token", "token: " LOCAL),

@@ -8,7 +8,7 @@ struct tokenizer_load_options {
     bool use_fast, add_bos_token, add_eos_token;
     char *padding_side, *truncation_side;
     int64_t model_max_length; /* 0 = not given */
-    char *bos_token, *eos_token, *pad_token, *unk_token, *chat_template;
+    char *bos_token, *eos_token, *pad_token, *unk_token, *chat_template, *revision;
 };
 extern const struct option_table tokenizer_load_table;
 
