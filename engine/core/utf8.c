@@ -1,6 +1,8 @@
 /* utf8.c -- writing and checking UTF-8. */
 #include "engine/core/utf8.h"
 
+#include <string.h>
+
 int utf8_encode(uint32_t cp, char out[4])
 {
     if (cp > 0x10FFFF || (cp >= 0xD800 && cp <= 0xDFFF))
@@ -21,6 +23,11 @@ size_t utf8_valid(const char *text, size_t length)
     const char *p = text, *end = text + length;
     uint32_t cp;
     while (p < end) {
+        uint64_t word;
+        while (end - p >= 8 && (memcpy(&word, p, 8), (word & 0x8080808080808080u) == 0))
+            p += 8;
+        if (p == end)
+            break;
         int n = utf8_decode(p, end, &cp);
         if (n == 0)
             break;

@@ -136,10 +136,13 @@ int column_add_text(struct column *c, const char *text, size_t length)
                     INT32_MAX);
     int64_t place = a->used;
     uint32_t prefix = (uint32_t)length;
-    TRY(room(c, 1));
-    void *block = a->bytes;
-    TRY(mem_grow(&block, &a->capacity, place + 4 + (int64_t)length, 1));
-    a->bytes = block;
+    if (c->count == c->capacity)
+        TRY(room(c, 1));
+    if (place + 4 + (int64_t)length > a->capacity) {
+        void *block = a->bytes;
+        TRY(mem_grow(&block, &a->capacity, place + 4 + (int64_t)length, 1));
+        a->bytes = block;
+    }
     memcpy(a->bytes + place, &prefix, 4);
     if (length)
         memcpy(a->bytes + place + 4, text, length);

@@ -98,6 +98,11 @@ int column_cast(const struct column *c, enum column_type type, struct column **o
  * more. With 'words', NA, N/A, NaN, null, None, and the empty text become null. */
 int column_infer(const struct column *c, bool words, struct column **out) MUST_CHECK;
 
+/* Adds what 'text' means to a number or bool column that column_infer has begun. '*fits' is false,
+ * and nothing is added, when with this text it would have chosen another type. */
+int column_add_parsed(struct column *c, const char *text, size_t length, bool words,
+                      bool *fits) MUST_CHECK;
+
 /* <0, 0, >0; nulls come last, NaN before them. Same type on both sides. */
 int column_compare(const struct column *a, int64_t i, const struct column *b, int64_t j);
 

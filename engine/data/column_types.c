@@ -116,6 +116,40 @@ static bool looks_float(const char *p, const char *end)
     return p == end;
 }
 
+/* Numbers of few digits, which most are: at most 15 of them make an integer that a double holds
+ * exactly, powers of ten up to 22 are exact too, so that one division or product is rounded once:
+ * the same value as strtod's. 'text' looks like a number. */
+static bool short_float(const char *text, size_t length, double *out)
+{
+    static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                  1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                  1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    const char *p = text, *end = text + length;
+    int64_t whole = 0;
+    int part = 0;
+    bool minus = *p == '-', dot = false;
+    if (length > 17 || !(memchr("+-.0123456789", *p, 13)))
+        return false;
+    if (*p == '-' || *p == '+')
+        p++;
+    for (; p < end; p++) {
+        if (*p == '.' && !dot) {
+            dot = true;
+            continue;
+        }
+        if (*p < '0' || *p > '9')
+            return false;
+        whole = 10 * whole + (*p - '0');
+        part += dot;
+    }
+    if (whole >= INT64_C(1000000000000000))
+        return false;
+    *out = (double)whole / tens[part];
+    if (minus)
+        *out = -*out;
+    return true;
+}
+
 bool column_parse_float(const char *text, size_t length, double *out)
 {
     char copy[512];
@@ -123,6 +157,8 @@ bool column_parse_float(const char *text, size_t length, double *out)
         return length == 3 && (*out = NAN, true);
     if (!looks_float(text, text + length))
         return false;
+    if (short_float(text, length, out))
+        return true;
     memcpy(copy, text, length);
     copy[length] = '\0';
     *out = strtod(copy, NULL); /* the locale is never set to one with a decimal comma */
@@ -163,10 +199,10 @@ static bool loses_digits(const char *text, size_t length, double value)
 
 static bool is_null_word(const char *text, size_t length)
 {
+    if (length > 4 || (length && !strchr("Nn-<#", text[0])))
+        return false;
     static const char *const words[] = {"",     "NA",   "N/A",  "n/a",  "NaN",  "nan",  "-NaN",
                                         "-nan", "null", "NULL", "None", "<NA>", "#N/A", "#NA"};
-    if (length > 4)
-        return false;
     for (int64_t i = 0; i < COUNT_OF(words); i++)
         if (strlen(words[i]) == length && !memcmp(words[i], text, length))
             return true;
@@ -176,22 +212,46 @@ static bool is_null_word(const char *text, size_t length)
 /* The narrowest type that fits all values: bits of those still possible. */
 enum { MAY_INT = 1, MAY_FLOAT = 2, MAY_BOOL = 4 };
 
-static int possible(const char *text, size_t length)
-{
+/* What was found on the way: that of the narrowest type. */
+struct parsed {
     int64_t whole;
     double number;
     bool truth;
-    if (parse_bool(text, length, &truth))
+};
+
+static int possible(const char *text, size_t length, struct parsed *p)
+{
+    if (length && strchr("tTfF", text[0]) && parse_bool(text, length, &p->truth))
         return MAY_BOOL;
     if (is_code(text, length))
         return 0;
-    if (column_parse_int(text, length, &whole)) {
-        bool exact = whole >= -(INT64_C(1) << 53) && whole <= INT64_C(1) << 53;
+    if (column_parse_int(text, length, &p->whole)) {
+        bool exact = p->whole >= -(INT64_C(1) << 53) && p->whole <= INT64_C(1) << 53;
         return MAY_INT | (exact ? MAY_FLOAT : 0);
     }
-    if (column_parse_float(text, length, &number) && !loses_digits(text, length, number))
+    if (column_parse_float(text, length, &p->number) && !loses_digits(text, length, p->number))
         return MAY_FLOAT;
     return 0;
+}
+
+int column_add_parsed(struct column *c, const char *text, size_t length, bool words, bool *fits)
+{
+    struct parsed p;
+    *fits = true;
+    if (words && is_null_word(text, length))
+        return column_add_null(c);
+    int may = possible(text, length, &p);
+    if (c->type == COLUMN_INT && (may & MAY_INT))
+        return column_add_int(c, p.whole);
+    if (c->type == COLUMN_FLOAT && (may & MAY_FLOAT)) {
+        if ((may & MAY_INT) && !column_parse_float(text, length, &p.number)) /* "-0" is -0.0 */
+            return fail(ERR_INTERNAL, "an integer that is no number");
+        return column_add_float(c, p.number);
+    }
+    if (c->type == COLUMN_BOOL && (may & MAY_BOOL))
+        return column_add_bool(c, p.truth);
+    *fits = false;
+    return OK;
 }
 
 static int add_nested(struct column *to, const char *text, size_t length)
@@ -234,20 +294,11 @@ static int add_as(struct column *to, const char *text, size_t length)
 }
 
 /* 'c' with null words as nulls, its texts shared. */
-static int with_nulls(const struct column *c, bool words, struct column **out)
+static int with_nulls(const struct column *c, struct column **out)
 {
     struct column *made;
     int status = OK;
-    bool any = false;
     size_t length;
-    for (int64_t row = 0; words && row < c->count && !any; row++) {
-        const char *text = column_text(c, row, &length);
-        any = text && is_null_word(text, length);
-    }
-    if (!any) {
-        *out = column_hold(c);
-        return OK;
-    }
     TRY(column_like(c, &made));
     TRY_OUT(column_reserve(made, c->count));
     for (int64_t row = 0; row < c->count; row++) {
@@ -261,27 +312,56 @@ out:
     return status;
 }
 
+/* The texts as values of a type that all of them have but null words. */
+static int typed(const struct column *c, enum column_type type, bool words, struct column **out)
+{
+    struct column *made;
+    int status = OK;
+    size_t length;
+    TRY(column_new(type, &made));
+    TRY_OUT(column_reserve(made, c->count));
+    for (int64_t row = 0; row < c->count; row++) {
+        const char *text = column_text(c, row, &length);
+        if (!text || (words && is_null_word(text, length)))
+            TRY_OUT(column_add_null(made));
+        else
+            TRY_OUT(add_as(made, text, length));
+    }
+    *out = made;
+    return OK;
+out:
+    column_free(made);
+    return status;
+}
+
 int column_infer(const struct column *c, bool words, struct column **out)
 {
-    struct column *clean;
     size_t length;
     int may = MAY_INT | MAY_FLOAT | MAY_BOOL;
-    TRY(with_nulls(c, words, &clean));
-    for (int64_t row = 0; row < c->count && may; row++) {
-        const char *text = column_text(clean, row, &length);
-        if (text)
-            may &= possible(text, length);
+    int64_t null_words = 0, values = 0;
+    struct parsed p;
+    for (int64_t row = 0; row < c->count; row++) {
+        const char *text = column_text(c, row, &length);
+        if (!text)
+            continue;
+        if (words && is_null_word(text, length)) {
+            null_words++;
+            continue;
+        }
+        values++;
+        if (may)
+            may &= possible(text, length, &p);
     }
-    if (!may || clean->nulls == clean->count) { /* nothing is known of an empty column */
-        *out = clean;
-        return OK;
-    }
-    enum column_type type = may & MAY_BOOL  ? COLUMN_BOOL
-                            : may & MAY_INT ? COLUMN_INT
-                                            : COLUMN_FLOAT;
-    int status = column_cast(clean, type, out);
-    column_free(clean);
-    return status;
+    if (may && values) /* nothing is known of an empty column */
+        return typed(c,
+                     may & MAY_BOOL  ? COLUMN_BOOL
+                     : may & MAY_INT ? COLUMN_INT
+                                     : COLUMN_FLOAT,
+                     words, out);
+    if (null_words)
+        return with_nulls(c, out);
+    *out = column_hold(c);
+    return OK;
 }
 
 static int cast_number(const struct column *c, int64_t row, struct column *to)

@@ -1,4 +1,8 @@
-/* reader_csv.c -- CSV and TSV files as tables. */
+/* reader_csv.c -- CSV and TSV files as tables.
+ *
+ * A column is text until SAMPLE rows tell what it seems to be; from then on its numbers are kept as
+ * numbers. When a later field says otherwise, the column is read again as text, so that the result
+ * is that of column_infer over all rows, whatever the sample held. */
 #include "engine/data/reader_csv.h"
 #include "engine/formats/csv.h"
 #include "engine/text/unicode.h"
@@ -8,16 +12,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SAMPLE 256
+
 struct csv_table {
-    struct table *table;     /* holds the header; its columns are filled in place */
-    struct column **columns; /* [count], held once here until the end */
+    const struct reader_options *options;
+    struct column **columns; /* [count], held once here until the end; NULL: read again */
+    struct column **again_columns;
     char **names;
     int64_t count, capacity, name_capacity;
+    bool valid;          /* the whole text is UTF-8, so every field is */
+    bool sampled, again; /* types were guessed; some wrongly: read once more */
 };
 
 static int check_text(const struct csv_table *ct, int64_t column, const char *text, size_t length)
 {
-    size_t bad = utf8_valid(text, length);
+    size_t bad = ct->valid ? length : utf8_valid(text, length);
     if (bad == length)
         return OK;
     return fail(ERR_FORMAT,
@@ -66,13 +75,72 @@ static int csv_field(void *ctx, int64_t row, int64_t column, const char *text, s
     TRY(check_text(ct, column, text, length));
     if (row == 0)
         return header_field(ct, column, text, length);
-    return column_add_text(ct->columns[column], text, length);
+    struct column *c = ct->columns[column];
+    if (!c) /* guessed wrongly */
+        return OK;
+    if (c->type == COLUMN_TEXT)
+        return column_add_text(c, text, length);
+    bool fits;
+    TRY(column_add_parsed(c, text, length, ct->options->keep_default_na, &fits));
+    if (fits)
+        return OK;
+    ct->again = true;
+    ct->columns[column] = NULL;
+    column_free(c);
+    return OK;
 }
 
 static int csv_row(void *ctx, int64_t row, int64_t columns)
 {
+    struct csv_table *ct = ctx;
+    struct column *c;
+    (void)columns;
+    if (row < SAMPLE || ct->sampled || !ct->options->infer)
+        return OK;
+    ct->sampled = true;
+    for (int64_t i = 0; i < ct->count; i++) {
+        TRY(column_infer(ct->columns[i], ct->options->keep_default_na, &c));
+        if (c->type == COLUMN_TEXT) { /* its nulls are found at the end */
+            column_free(c);
+            continue;
+        }
+        column_free(ct->columns[i]);
+        ct->columns[i] = c;
+    }
+    return OK;
+}
+
+/* The second reading: columns that were guessed wrongly, as text. */
+static int again_field(void *ctx, int64_t row, int64_t column, const char *text, size_t length)
+{
+    struct csv_table *ct = ctx;
+    struct column **missing = ct->again_columns;
+    return row && missing[column] ? column_add_text(missing[column], text, length) : OK;
+}
+
+static int again_row(void *ctx, int64_t row, int64_t columns)
+{
     (void)ctx, (void)row, (void)columns;
     return OK;
+}
+
+static int read_again(struct csv_table *ct, const char *bytes, size_t length,
+                      const struct csv_options *options)
+{
+    struct csv_sink sink = {.ctx = ct, .field = again_field, .end_of_row = again_row};
+    ct->again_columns = mem_calloc((size_t)ct->count, sizeof *ct->again_columns);
+    int status = ct->again_columns ? OK : ERR_MEMORY;
+    for (int64_t i = 0; i < ct->count && !status; i++)
+        if (!ct->columns[i])
+            status = column_new(COLUMN_TEXT, &ct->again_columns[i]);
+    if (!status)
+        status = csv_read(bytes, length, options, &sink);
+    for (int64_t i = 0; i < ct->count && ct->again_columns; i++)
+        if (!ct->columns[i])
+            ct->columns[i] = ct->again_columns[i];
+    mem_free(ct->again_columns);
+    ct->again_columns = NULL;
+    return status;
 }
 
 static int infer_all(struct csv_table *ct, const struct reader_options *o, struct table **out)
@@ -82,7 +150,7 @@ static int infer_all(struct csv_table *ct, const struct reader_options *o, struc
     int status = OK;
     TRY(table_new(&t));
     for (int64_t i = 0; i < ct->count; i++) {
-        if (o->infer)
+        if (o->infer && ct->columns[i]->type == COLUMN_TEXT)
             TRY_OUT(column_infer(ct->columns[i], o->keep_default_na, &c));
         else
             c = column_hold(ct->columns[i]);
@@ -103,7 +171,7 @@ out:
 static int read_delimited(const char *bytes, size_t length, const struct reader_options *o,
                           char preset, struct table **out)
 {
-    struct csv_table ct = {0};
+    struct csv_table ct = {.options = o, .valid = utf8_valid(bytes, length) == length};
     struct csv_sink sink = {.ctx = &ct, .field = csv_field, .end_of_row = csv_row};
     struct csv_options options = {.delimiter = preset, .cancel = o->cancel};
     if (o->delimiter && strlen(o->delimiter) != 1 && strcmp(o->delimiter, "\\t") != 0)
@@ -113,6 +181,8 @@ static int read_delimited(const char *bytes, size_t length, const struct reader_
     if (o->delimiter)
         options.delimiter = o->delimiter[0] == '\\' ? '\t' : o->delimiter[0];
     int status = csv_read(bytes, length, &options, &sink);
+    if (!status && ct.again)
+        status = read_again(&ct, bytes, length, &options);
     if (!status)
         status = infer_all(&ct, o, out);
     for (int64_t i = 0; i < ct.count; i++) {

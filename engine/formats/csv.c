@@ -1,5 +1,9 @@
 /* csv.c -- the one file that uses libcsv.
  *
+ * Rows that can mean only one thing (fields without quotes, or in quotes from end to end) are taken
+ * apart here, with the same result, since libcsv looks at each byte through a function call. All
+ * others are its business, and so is every refusal of a quote.
+ *
  * libcsv tells neither rows nor lines nor positions, so the text is fed to it line by line (in
  * pieces of at most PIECE bytes) and those are counted here. Its callbacks run while its state is
  * in C locals and cannot stop it: the first failure is kept, later fields are dropped, and the
@@ -14,6 +18,11 @@
 
 #define PIECE ((size_t)1 << 18)
 
+struct piece {
+    const char *text; /* in the file, or NULL: 'start' bytes into the unquoted texts */
+    size_t start, length;
+};
+
 struct reader {
     struct csv_parser parser;
     const struct csv_options *options;
@@ -26,6 +35,12 @@ struct reader {
     char delimiter;
     int status;
     bool too_long, no_memory;
+    /* a plain row being taken apart */
+    struct piece *pieces;
+    int64_t count, room;
+    char *unquoted; /* fields whose doubled quotes were made single */
+    int64_t unquoted_length, unquoted_room;
+    bool stops[256]; /* what ends a run of a field without quotes */
 };
 
 /* libcsv's allocation hooks have no context. */
@@ -153,11 +168,127 @@ static int feed(struct reader *r, size_t at, size_t length)
     return csv_error(&r->parser) == CSV_EPARSE ? stray_quote(r, at + done) : no_room(r);
 }
 
+/* --- plain rows ------------------------------------------------------------------------------- */
+
+static int add_piece(struct reader *r, struct piece piece)
+{
+    if (r->count == r->room) {
+        void *items = r->pieces;
+        TRY(mem_grow(&items, &r->room, r->count + 1, sizeof *r->pieces));
+        r->pieces = items;
+    }
+    r->pieces[r->count++] = piece;
+    return OK;
+}
+
+static int add_unquoted(struct reader *r, const char *text, size_t length)
+{
+    void *items = r->unquoted;
+    TRY(mem_grow(&items, &r->unquoted_room, r->unquoted_length + (int64_t)length, 1));
+    r->unquoted = items;
+    memcpy(r->unquoted + r->unquoted_length, text, length);
+    r->unquoted_length += (int64_t)length;
+    return OK;
+}
+
+/* The field in quotes whose inside starts at '*p'; '*p' ends up behind the closing quote, or is NULL
+ * when this is no plain field. */
+static int quoted_piece(struct reader *r, const char **p, const char *end, int64_t *lines)
+{
+    const char *start = *p, *run = start, *q = start;
+    struct piece piece = {.start = (size_t)r->unquoted_length};
+    for (;; q++) {
+        while (q < end && *q != '"' && *q != '\n' && *q != '\0')
+            q++;
+        if (q == end || *q == '\0') {
+            *p = NULL;
+            return OK;
+        }
+        if (*q == '\n') {
+            ++*lines;
+            continue;
+        }
+        if (q + 1 == end || q[1] != '"')
+            break;
+        TRY(add_unquoted(r, run, (size_t)(q + 1 - run))); /* with one of the two */
+        run = ++q + 1;
+    }
+    if (run == start)
+        piece = (struct piece){start, 0, (size_t)(q - start)};
+    else
+        TRY(add_unquoted(r, run, (size_t)(q - run)));
+    if (!piece.text)
+        piece.length = (size_t)r->unquoted_length - piece.start;
+    *p = q + 1;
+    return add_piece(r, piece);
+}
+
+/* Takes the row at 'at' apart. '*next' is where the next one starts, or 0 when the row is not plain
+ * and nothing has been done. */
+static int split_row(struct reader *r, size_t at, size_t *next, int64_t *lines)
+{
+    const char *p = r->bytes + at, *end = r->bytes + r->length;
+    r->count = r->unquoted_length = 0;
+    *next = 0;
+    *lines = 0;
+    for (;;) {
+        const char *start = p;
+        if (p < end && *p == '"') {
+            p++;
+            TRY(quoted_piece(r, &p, end, lines));
+            if (!p)
+                return OK;
+        } else {
+            while (p < end && !r->stops[(unsigned char)*p])
+                p++;
+            TRY(add_piece(r, (struct piece){start, 0, (size_t)(p - start)}));
+        }
+        if (r->pieces[r->count - 1].length >= CSV_FIELD_LIMIT || r->count > CSV_COLUMN_LIMIT)
+            return OK;
+        if (p == end || *p != r->delimiter)
+            break;
+        p++;
+    }
+    if (p < end && *p == '\r' && p + 1 < end && p[1] == '\n')
+        p++;
+    if (p < end && *p != '\n')
+        return OK;
+    *lines += p < end;
+    *next = (size_t)(p - r->bytes) + (p < end);
+    return OK;
+}
+
+/* Hands a plain row on. '*next' as in split_row. */
+static int plain_row(struct reader *r, size_t at, size_t *next)
+{
+    int64_t lines;
+    TRY(split_row(r, at, next, &lines));
+    if (!*next)
+        return OK;
+    for (int64_t i = 0; i < r->count && !r->status; i++) {
+        const struct piece *f = &r->pieces[i];
+        const char *text = f->text ? f->text : r->unquoted + f->start;
+        on_field((void *)(uintptr_t)text, f->length, r);
+    }
+    on_row('\n', r);
+    r->line += lines;
+    return r->status;
+}
+
 static int feed_all(struct reader *r, size_t at)
 {
     while (at < r->length) {
+        size_t next = 0;
         if (r->options->cancel && *r->options->cancel)
             return fail(ERR_CANCELLED, "interrupted");
+        if (!r->options->slow && at_row_start(r) && !strchr(" \t\r\n", r->bytes[at])) {
+            r->row_line = r->line;
+            TRY(plain_row(r, at, &next));
+            if (next) {
+                at = next;
+                continue;
+            }
+        }
         size_t left = r->length - at, piece = left < PIECE ? left : PIECE;
         const char *end = memchr(r->bytes + at, '\n', piece);
         if (end)
@@ -217,8 +348,12 @@ int csv_read(const char *bytes, size_t length, const struct csv_options *options
     csv_set_blk_size(&r.parser, 4096);
     struct reader *outer = growing; /* a sink may read another text */
     growing = &r;
+    r.stops[(unsigned char)r.delimiter] = r.stops['\n'] = r.stops['\r'] = r.stops['"'] =
+        r.stops['\0'] = true;
     int status = feed_all(&r, mark);
     csv_free(&r.parser);
+    mem_free(r.pieces);
+    mem_free(r.unquoted);
     growing = outer;
     if (!status && r.row == 0)
         return fail(ERR_FORMAT, "the file holds only blank lines; hint: the first line names the "

@@ -18,6 +18,7 @@
 
 struct csv_options {
     char delimiter;             /* 0 = ',' */
+    bool slow;                  /* tests: plain rows go through libcsv like all others */
     volatile const int *cancel; /* not 0: stop with ERR_CANCELLED; may be NULL */
 };
 
