@@ -17,7 +17,7 @@
 
 #define COLLECT_AFTER (INT64_C(64) << 20)
 
-volatile int bind_interrupted, bind_interrupt_taken;
+volatile int bind_interrupted, bind_interrupt_taken, bind_terminated;
 struct bind_host bind_host;
 
 static int width_unknown(void)
@@ -35,6 +35,8 @@ struct bind_terminal bind_terminal = {
 
 void bind_take_interrupt(lua_State *L)
 {
+    if (bind_terminated)
+        return;
     bind_interrupted = 0;
     bind_interrupt_taken = 1;
     lua_sethook(L, NULL, 0, 0);

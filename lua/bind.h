@@ -140,6 +140,9 @@ extern volatile int bind_interrupted;
 /* For a call that answers Ctrl-C itself (training pauses, generation ends): forgets the interrupt
  * and disarms the hook, so that the Lua code after the call goes on. */
 void bind_take_interrupt(lua_State *L);
+/* SIGTERM or SIGHUP came (its number): the program is to end soon, with exit code 128 + number. Long
+ * work saves what it has. bind_interrupted is set as well, and cannot be taken. */
+extern volatile int bind_terminated;
 extern volatile int bind_interrupt_taken; /* set by it: the next press counts as the first again */
 
 /* The terminal as the shell found it. The defaults (no shell, tests) are a plain file. */

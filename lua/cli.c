@@ -177,7 +177,7 @@ static void read_option(struct cli *c, const char *word)
         unknown_option(c, name);
     bool boolean = own == LUA_TBOOLEAN || (o && o->type == OPTION_BOOL);
     value = equals ? equals + 1 : next_value(c, boolean);
-    if (!value && !boolean)
+    if (!value && !boolean && !(o && o->boolean))
         bind_exit(L, 2, "--%s wants a value", name);
     if (!value)
         value = "true";
@@ -222,6 +222,8 @@ static int cli(lua_State *L)
 {
     struct cli c = {.L = L};
     lua_settop(L, 2);
+    lua_pushboolean(L, 1); /* who prints a command line to go on with asks for it */
+    lua_setfield(L, LUA_REGISTRYINDEX, "lorash.cli");
     luaL_checkstack(L, 20, NULL);
     find_object(&c);
     lua_newtable(L);

@@ -24,6 +24,14 @@ static void push_numbers(lua_State *L, const struct number_list *list)
     }
 }
 
+static void push_text(lua_State *L, const struct option *o, const char *text)
+{
+    if (text && o->boolean && (!strcmp(text, "true") || !strcmp(text, "false")))
+        lua_pushboolean(L, !strcmp(text, "true"));
+    else
+        lua_pushstring(L, text);
+}
+
 /* (object, key) on the stack: pushes the field, or returns 0 for no such option. */
 int config_get(lua_State *L, const struct option_table *table, const void *config)
 {
@@ -43,7 +51,7 @@ int config_get(lua_State *L, const struct option_table *table, const void *confi
         lua_pushnumber(L, *(const double *)field);
         return 1;
     case OPTION_TEXT:
-        lua_pushstring(L, *(char *const *)field);
+        push_text(L, o, *(char *const *)field);
         return 1;
     case OPTION_LIST:
         push_list(L, field);

@@ -26,11 +26,10 @@
 /* --- what there is: one row each -------------------------------------------------------------- */
 
 const struct lua_class *const lua_classes[] = {
-    &frame_class,      &column_class,         &dataset_class,
-    &tokenizer_class,  &auto_tokenizer_class, &tensor_class,
-    &auto_model_class, &model_class,          &state_dict_class,
-    &text_class,       &lora_config_class,    &training_arguments_class,
-    &sft_config_class, &trainer_class,        NULL,
+    &frame_class,          &column_class,  &dataset_class,        &tokenizer_class,
+    &auto_tokenizer_class, &tensor_class,  &auto_model_class,     &model_class,
+    &state_dict_class,     &text_class,    &lora_config_class,    &training_arguments_class,
+    &sft_config_class,     &trainer_class, &early_stopping_class, NULL,
 };
 
 extern const struct lua_method help_functions[], cli_functions[];
@@ -56,6 +55,8 @@ const struct option_table *const option_tables[] = {
     &training_arguments,
     &sft_config,
     &sft_trainer_options,
+    &train_options,
+    &early_stopping_options,
     NULL,
 };
 

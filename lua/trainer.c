@@ -6,7 +6,6 @@
 #include "lua/model.h"
 #include "lua/tokenizer.h"
 
-#include <math.h>
 #include <string.h>
 
 /* --- TrainingArguments and SFTConfig: the same struct under two tables ------------------------ */
@@ -111,6 +110,7 @@ static const struct option trainer_rows_options[] = {
     OBJECT("eval_dataset", NULL, "Dataset or DataFrame to evaluate on"),
     OBJECT("processing_class", "tokenizer", "the tokenizer"),
     OBJECT("peft_config", NULL, "LoraConfig{...}: gives the model a fresh adapter"),
+    OBJECT("callbacks", NULL, "list of tables of functions, and EarlyStoppingCallback{...}"),
     OBJECT("formatting_func", NULL, "function(row) that gives the text of a row"),
     OBJECT("dataset_text_field", NULL, "older place of the option of that name in args"),
     OBJECT("max_length", "max_seq_length,max_sequence", "older place of the option in args"),
@@ -213,6 +213,25 @@ static void print_notes(lua_State *L, const struct trainer_object *o)
                   (int)o->train->cut, (int)o->args.max_length);
 }
 
+/* What is shown of it, and its callbacks, live in the user value. */
+static void keep_values(lua_State *L, struct trainer_object *o)
+{
+    static const char *const names[] = {"model", "processing_class", "callbacks"};
+    lua_createtable(L, 0, 6);
+    for (int i = 0; i < 3; i++) {
+        field(L, names[i]);
+        lua_setfield(L, -2, names[i]);
+    }
+    field(L, "args");
+    if (lua_isnil(L, -1)) { /* the defaults, which it stands on */
+        lua_pop(L, 1);
+        struct training_arguments *a = bind_new(L, &sft_config_class, sizeof *a);
+        bind_check(L, options_copy(&sft_config, a, &o->args));
+    }
+    lua_setfield(L, -2, "args");
+    lua_setiuservalue(L, 2, 1);
+}
+
 /* (options, object): everything that can fail after the object exists. */
 static int build(lua_State *L)
 {
@@ -228,13 +247,9 @@ static int build(lua_State *L)
     bind_check(L, trainer_new(o->model, o->train, o->eval, &o->args, &o->trainer));
     print_notes(L, o);
     trainer_print_plan(L, o, t);
-    lua_createtable(L, 0, 2); /* what is shown of it lives in the user value */
-    field(L, "model");
-    lua_setfield(L, -2, "model");
-    field(L, "processing_class");
-    lua_setfield(L, -2, "processing_class");
-    lua_setiuservalue(L, 2, 1);
-    return 0;
+    trainer_set_output(o->trainer, t);
+    keep_values(L, o);
+    return trainer_take_callbacks(L);
 }
 
 static int construct(lua_State *L)
@@ -274,56 +289,18 @@ static int gc(lua_State *L)
     return 0;
 }
 
-/* --- trainer.state ----------------------------------------------------------------------------- */
-
-static void set_number(lua_State *L, const char *name, double value)
-{
-    if (isnan(value))
-        return;
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, name);
-}
-
-static void push_log(lua_State *L, const struct trainer_log *e)
-{
-    lua_createtable(L, 0, 6);
-    lua_pushinteger(L, e->step);
-    lua_setfield(L, -2, "step");
-    set_number(L, "epoch", e->epoch);
-    set_number(L, "loss", e->loss);
-    set_number(L, "grad_norm", e->grad_norm);
-    set_number(L, "learning_rate", e->learning_rate);
-    set_number(L, "eval_loss", e->eval_loss);
-    set_number(L, "eval_mean_token_accuracy", e->eval_accuracy);
-}
-
-static int get_state(lua_State *L)
-{
-    struct trainer_object *o = bind_arg(L, 1, &trainer_class);
-    int64_t n;
-    const struct trainer_log *logs = trainer_logs(o->trainer, &n);
-    lua_createtable(L, 0, 5);
-    lua_pushinteger(L, trainer_step(o->trainer));
-    lua_setfield(L, -2, "global_step");
-    lua_pushinteger(L, trainer_total_steps(o->trainer));
-    lua_setfield(L, -2, "max_steps");
-    lua_pushnumber(L, trainer_epoch(o->trainer));
-    lua_setfield(L, -2, "epoch");
-    lua_createtable(L, (int)n, 0);
-    for (int64_t i = 0; i < n; i++) {
-        push_log(L, &logs[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_setfield(L, -2, "log_history");
-    return 1;
-}
+/* --- members ----------------------------------------------------------------------------------- */
 
 static int get_stored(lua_State *L, const char *name)
 {
     bind_arg(L, 1, &trainer_class);
-    lua_getiuservalue(L, 1, 1);
-    lua_getfield(L, -1, name);
+    trainer_stored(L, 1, name);
     return 1;
+}
+
+static int get_args(lua_State *L)
+{
+    return get_stored(L, "args");
 }
 
 static int get_model(lua_State *L)
@@ -345,15 +322,34 @@ static int show(lua_State *L)
 }
 
 static const struct lua_method methods[] = {
-    {"train", trainer_train, "trainer:train()",
-     "Trains to the end; Ctrl-C pauses, and train() goes on where it stopped.", NULL},
+    {"train", trainer_train, "trainer:train{ resume_from_checkpoint = true }",
+     "Trains to the end; Ctrl-C pauses, and train() goes on where it stopped. With "
+     "resume_from_checkpoint it goes on from a checkpoint: true is the newest of output_dir.",
+     &train_options},
     {"evaluate", trainer_run_evaluate, "trainer:evaluate()",
      "Loss and token accuracy on eval_dataset, with the model as it is now.", NULL},
+    {"save_model", trainer_save_model, "trainer:save_model(folder)",
+     "Writes the adapter as PEFT reads it, or the whole model, with tokenizer and README. Default: "
+     "output_dir.",
+     NULL},
+    {"save_state", trainer_save_state, "trainer:save_state()",
+     "Writes trainer_state.json (the log, as transformers reads it) into output_dir.", NULL},
+    {"plot", trainer_plot, "trainer:plot(file)",
+     "Draws the losses in the terminal, or into an .svg file.", NULL},
+    {"add_callback", trainer_add_callback, "trainer:add_callback(callback)",
+     "Adds a table of functions (on_step_end, on_log, on_evaluate, on_save ...) that the loop "
+     "calls "
+     "with (args, state, control, values), or EarlyStoppingCallback{...}.",
+     NULL},
+    {"remove_callback", trainer_remove_callback, "trainer:remove_callback(callback)",
+     "Takes a callback off again.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static const struct lua_property properties[] = {
-    {"state", get_state, NULL, "global_step, max_steps, epoch and log_history."},
+    {"state", trainer_get_state, NULL,
+     "global_step, max_steps, epoch, log_history, best_metric, best_model_checkpoint."},
+    {"args", get_args, NULL, "The arguments that were given."},
     {"model", get_model, NULL, "The model that is trained."},
     {"processing_class", get_tokenizer, NULL, "The tokenizer."},
     {NULL, NULL, NULL, NULL},

@@ -6,7 +6,8 @@
 #include "lua/bind.h"
 
 extern const struct lua_class training_arguments_class, sft_config_class, trainer_class;
-extern const struct option_table sft_trainer_options;
+extern const struct lua_class early_stopping_class;
+extern const struct option_table sft_trainer_options, train_options, early_stopping_options;
 
 /* A trainer and what it stands on. */
 struct trainer_object {
@@ -16,11 +17,44 @@ struct trainer_object {
     struct model *model; /* kept */
     double seconds;      /* spent in training */
     bool attached;       /* the adapter was made for this trainer */
+    bool begun;          /* train() was called: the output folder has been looked at */
+    bool finished;       /* a run came to its end */
 };
 
 /* trainer:train() and trainer:evaluate(), in lua/trainer_loop.c */
 int trainer_train(lua_State *L);
 int trainer_run_evaluate(lua_State *L);
+
+/* Pushes a value that the trainer at 'arg' keeps: model, args, processing_class, callbacks, control
+ * (lua/trainer_state.c). */
+void trainer_stored(lua_State *L, int arg, const char *name);
+int trainer_get_state(lua_State *L);
+
+/* Pushes global_step, max_steps, epoch ... of the trainer; 'logs': with log_history made at once,
+ * else when it is first looked at. */
+void trainer_push_state(lua_State *L, int arg, bool logs);
+void trainer_push_log(lua_State *L, const struct trainer_log *e);
+
+/* Callbacks (lua/trainer_callbacks.c). (options, object) on the stack: checks the list given. */
+int trainer_take_callbacks(lua_State *L);
+int trainer_add_callback(lua_State *L);
+int trainer_remove_callback(lua_State *L);
+
+/* Calls what the callbacks of the trainer at index 1 have for an event and carries out what they ask
+ * for in control. Returns false with the error on top when one fails. */
+bool trainer_call(lua_State *L, const char *event, const struct trainer_log *values);
+
+/* Saving, resuming, plotting (lua/trainer_save.c, trainer_resume.c). */
+int trainer_save_model(lua_State *L);
+int trainer_save_state(lua_State *L);
+int trainer_plot(lua_State *L);
+
+/* Before the first step of train(): what a killed run left behind is cleaned up, and 'resume' (NULL =
+ * nothing, "true" = the newest, else a path) is gone on from. Raises on failure. */
+void trainer_begin(lua_State *L, struct trainer_object *o, const char *resume);
+
+/* A signal or Ctrl-C ends the program: writes a checkpoint and prints how to go on. */
+void trainer_rescue(lua_State *L, struct trainer_object *o);
 
 /* Tokenises the rows of the data set at 'data' into *out (lua/trainer_rows.c). 'tokenizer' and
  * 'format' (a function or nil) are stack indices. */

@@ -3,6 +3,7 @@
  * On a terminal one live line, with log rows scrolling above it; in a file one key=value line for
  * each log entry; or JSON. The first Ctrl-C pauses after the micro-batch at hand and keeps
  * everything; a second one drops the step at hand. In a recipe an interrupt ends the run. */
+#include "lua/hold.h"
 #include "lua/trainer.h"
 
 #include <inttypes.h>
@@ -24,7 +25,7 @@ struct progress {
     int steps; /* in this call */
     int64_t tokens, step_tokens;
     double rate; /* tokens a second of the last step */
-    double loss, norm, lr, loss_sum;
+    double loss, norm, lr, loss_sum, epoch;
     bool header;
     bool partial; /* the step at hand was begun in an earlier call: its time is not known */
 };
@@ -179,7 +180,7 @@ static void print_log(struct progress *p, const struct trainer_event *e)
 {
     int64_t n;
     const struct trainer_log *logs = trainer_logs(p->o->trainer, &n);
-    p->loss_sum = n ? logs[n - 1].loss : e->loss;
+    p->loss_sum = n && log_has(&logs[n - 1], LOG_LOSS) ? log_get(&logs[n - 1], LOG_LOSS) : e->loss;
     p->printed = now();
     switch (bind_terminal.progress) {
     case BIND_PROGRESS_BAR:
@@ -244,6 +245,22 @@ static void step_done(struct progress *p, const struct trainer_event *e)
         print_log(p, e);
 }
 
+static void print_save(const struct progress *p)
+{
+    const char *path = trainer_saved(p->o->trainer);
+    switch (bind_terminal.progress) {
+    case BIND_PROGRESS_BAR:
+        write_line("  saved %s\n", path);
+        break;
+    case BIND_PROGRESS_PLAIN:
+        write_line("step=%" PRId64 " saved=%s\n", trainer_step(p->o->trainer), path);
+        break;
+    case BIND_PROGRESS_JSON:
+    case BIND_PROGRESS_NONE: /* a path would have to be quoted; the event says nothing new */
+        break;
+    }
+}
+
 static void handle(struct progress *p, const struct trainer_event *e)
 {
     switch (e->kind) {
@@ -258,24 +275,71 @@ static void handle(struct progress *p, const struct trainer_event *e)
         print_eval(e);
         p->step_begun = now(); /* evaluation is no part of a step's time */
         break;
+    case TRAINER_SAVE:
+        print_save(p);
+        p->step_begun = now();
+        break;
+    case TRAINER_BEST:
     case TRAINER_EVAL_MICRO:
     case TRAINER_DONE:
         break;
     }
-    draw(p, e, e->kind == TRAINER_STEP);
+    if (e->kind != TRAINER_SAVE && e->kind != TRAINER_BEST)
+        draw(p, e, e->kind == TRAINER_STEP);
 }
 
-/* Pulls until 'last' comes, an interrupt or an error; the status. */
-static int pull(struct progress *p, enum trainer_event_kind last, struct trainer_event *e)
+static void note_problem(lua_State *L, struct trainer *t)
+{
+    const char *problem = trainer_log_problem(t);
+    if (problem)
+        bind_note(L, "note: the log is not complete on disk: %s", problem);
+}
+
+/* Calls the callbacks of an event; false with the error on top when one fails. */
+static bool call_back(lua_State *L, struct progress *p, const struct trainer_event *e)
+{
+    int64_t n;
+    const struct trainer_log *logs = trainer_logs(p->o->trainer, &n);
+    const struct trainer_log *last = n ? &logs[n - 1] : NULL;
+    switch (e->kind) {
+    case TRAINER_STEP:
+        return trainer_call(L, "on_step_end", NULL) &&
+               (!e->logged || trainer_call(L, "on_log", last)) &&
+               (floor(e->epoch + 1e-9) == floor(p->epoch + 1e-9) ||
+                trainer_call(L, "on_epoch_end", NULL));
+    case TRAINER_EVAL:
+        return trainer_call(L, "on_log", last) && trainer_call(L, "on_evaluate", last);
+    case TRAINER_SAVE:
+        return trainer_call(L, "on_save", NULL);
+    case TRAINER_DONE:
+        return (!e->logged || trainer_call(L, "on_log", last)) &&
+               trainer_call(L, "on_train_end", NULL);
+    default:
+        return true;
+    }
+}
+
+/* Pulls until 'last' comes, an interrupt or an error; the status. *failed: a callback's error is on
+ * top of the stack. */
+static int pull(lua_State *L, struct progress *p, enum trainer_event_kind last,
+                struct trainer_event *e, bool *failed)
 {
     struct model *m = p->o->model;
     int before = m->cancel_at, status = OK;
     m->cancel_at = 2; /* the first Ctrl-C waits for the end of the micro-batch */
+    *failed = false;
+    p->epoch = trainer_epoch(p->o->trainer);
     do {
         status = trainer_next(p->o->trainer, e);
-        if (!status)
-            handle(p, e);
-    } while (!status && e->kind != last && e->kind != TRAINER_DONE && !bind_interrupted);
+        if (status)
+            break;
+        handle(p, e);
+        *failed = !call_back(L, p, e);
+        if (e->kind == TRAINER_STEP)
+            p->epoch = e->epoch;
+        note_problem(L, p->o->trainer);
+    } while (!*failed && e->kind != last && e->kind != TRAINER_DONE && !bind_interrupted &&
+             !bind_terminated);
     m->cancel_at = before;
     bind_terminal.live(NULL);
     return status;
@@ -300,21 +364,12 @@ static int output_text(lua_State *L)
 static void push_result(lua_State *L, struct progress *p, const char *how)
 {
     struct trainer_object *o = p->o;
-    int64_t n;
-    const struct trainer_log *logs = trainer_logs(o->trainer, &n);
-    double sum = 0;
-    int64_t count = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (!isnan(logs[i].loss)) {
-            sum += logs[i].loss;
-            count++;
-        }
     lua_createtable(L, 0, 6);
     lua_pushstring(L, how);
     lua_setfield(L, -2, "status");
     lua_pushinteger(L, trainer_step(o->trainer));
     lua_setfield(L, -2, "global_step");
-    lua_pushnumber(L, count ? sum / (double)count : p->loss);
+    lua_pushnumber(L, trainer_train_loss(o->trainer));
     lua_setfield(L, -2, "training_loss");
     lua_pushnumber(L, o->seconds);
     lua_setfield(L, -2, "train_runtime");
@@ -340,28 +395,96 @@ static void report_pause(lua_State *L, const struct trainer_event *e)
     bind_note(L, "trainer:train() goes on · model:generate(...) tries it as it is");
 }
 
-static void report_done(lua_State *L, const struct progress *p, const struct trainer_event *e)
-{
-    char time[32];
-    duration(p->o->seconds, time, sizeof time);
-    bind_note(L, "done · %" PRId64 " steps · %.2f epochs · %s · %.0f tok/s · peak %.2f GiB",
-              e->step, e->epoch, time, (double)p->tokens / (now() - p->begun), peak_gib());
-}
-
-/* Result objects print nothing by themselves when the lines above said it all. */
+/* The loop stopped before the end: what to say, keep or give up. 'e' is the last event. */
 static int interrupted(lua_State *L, struct progress *p, struct trainer_event *e, int status)
 {
+    int signal_number = bind_terminated;
     if (status == ERR_CANCELLED) {
         e->kind = TRAINER_STEP;
         e->step = trainer_step(p->o->trainer);
         e->total_steps = trainer_total_steps(p->o->trainer);
     }
-    if (!bind_host.interactive)
+    if (signal_number) {
+        trainer_rescue(L, p->o);
+        return bind_exit(L, 128 + signal_number, "ended by signal %d", signal_number);
+    }
+    if (!bind_host.interactive) {
+        trainer_rescue(L, p->o);
         return bind_error(L, "interrupted");
+    }
     bind_take_interrupt(L);
     report_pause(L, e);
     push_result(L, p, "paused");
     return 1;
+}
+
+/* The error of a callback is on top: one that is only Ctrl-C inside it pauses. */
+static int callback_failed(lua_State *L, struct progress *p, struct trainer_event *e)
+{
+    const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    if (bind_terminated || !strcmp(message, "interrupted"))
+        return interrupted(L, p, e, OK);
+    bind_note(L, "training is paused: a callback failed · everything kept");
+    return lua_error(L);
+}
+
+/* --- trainer:train ----------------------------------------------------------------------------- */
+
+struct train_call {
+    char *resume_from_checkpoint;
+};
+
+static const struct option train_rows[] = {
+    OPTION(struct train_call, resume_from_checkpoint, TEXT, NULL, .boolean = true,
+           .doc = "go on from this checkpoint folder; true = the newest of output_dir"),
+};
+
+const struct option_table train_options = {
+    .name = "train",
+    .doc = "Where training starts from.",
+    .rows = train_rows,
+    .count = (int)(sizeof train_rows / sizeof *train_rows),
+    .struct_bytes = sizeof(struct train_call),
+};
+
+/* train(), train{ resume_from_checkpoint = x } or train(x): NULL = begin or go on. */
+static const char *resume_asked(lua_State *L, const struct trainer_object *o)
+{
+    struct train_call *c = hold_options(L, &train_options);
+    if (lua_isboolean(L, 2) || lua_type(L, 2) == LUA_TSTRING) {
+        lua_createtable(L, 0, 1);
+        lua_pushvalue(L, 2);
+        lua_setfield(L, -2, "resume_from_checkpoint");
+        bind_options(L, -1, &train_options, c);
+        lua_pop(L, 1);
+    } else {
+        bind_options(L, 2, &train_options, c);
+    }
+    const char *given = c->resume_from_checkpoint;
+    if (given)
+        return *given && strcmp(given, "false") ? given : NULL;
+    bool fresh = !o->begun && trainer_step(o->trainer) == 0;
+    return fresh ? arguments_resume(&o->args) : NULL;
+}
+
+static bool is_done(const struct trainer_object *o)
+{
+    return trainer_step(o->trainer) == trainer_total_steps(o->trainer);
+}
+
+static void report_done(lua_State *L, const struct progress *p, const struct trainer_event *e)
+{
+    char time[32];
+    struct trainer_best best = trainer_best(p->o->trainer);
+    duration(p->o->seconds, time, sizeof time);
+    bind_note(L, "done · %" PRId64 " steps · %.2f epochs · %s · %.0f tok/s · peak %.2f GiB",
+              e->step, e->epoch, time, (double)p->tokens / (now() - p->begun), peak_gib());
+    if (!is_done(p->o))
+        bind_note(L, "stopped early, %" PRId64 " of %" PRId64 " steps · trainer:train() goes on",
+                  e->step, e->total_steps);
+    if (p->o->args.load_best_model_at_end && best.checkpoint)
+        bind_note(L, "the model is that of step %" PRId64 ", the best one: %s", best.step,
+                  best.checkpoint);
 }
 
 int trainer_train(lua_State *L)
@@ -369,22 +492,31 @@ int trainer_train(lua_State *L)
     struct trainer_object *o = bind_arg(L, 1, &trainer_class);
     struct progress p = {.o = o, .begun = now(), .loss = NAN};
     struct trainer_event e = {0};
-    p.step_begun = p.printed = p.begun;
+    bool failed = false;
+    lua_settop(L, 2);
+    trainer_begin(L, o, resume_asked(L, o));
+    p.step_begun = p.printed = p.begun = now();
     p.partial = trainer_in_step(o->trainer);
-    if (trainer_step(o->trainer) == trainer_total_steps(o->trainer)) {
+    if (is_done(o) && o->finished) {
         bind_note(L,
                   "all %" PRId64 " steps are done; hint: a new SFTTrainer{...} goes on from here",
                   trainer_total_steps(o->trainer));
         push_result(L, &p, "done");
         return 1;
     }
-    if (trainer_step(o->trainer) > 0)
+    trainer_go_on(o->trainer);
+    if (trainer_step(o->trainer) > 0 && !is_done(o))
         bind_note(L, "continuing in step %" PRId64, trainer_step(o->trainer) + 1);
-    int status = pull(&p, TRAINER_DONE, &e);
+    failed = !trainer_call(L, "on_train_begin", NULL);
+    int status = failed ? OK : pull(L, &p, TRAINER_DONE, &e, &failed);
     o->seconds += now() - p.begun;
-    if (bind_interrupted && (!status || status == ERR_CANCELLED) && e.kind != TRAINER_DONE)
+    if (failed)
+        return callback_failed(L, &p, &e);
+    if ((bind_interrupted || bind_terminated) && (!status || status == ERR_CANCELLED) &&
+        e.kind != TRAINER_DONE)
         return interrupted(L, &p, &e, status);
     bind_check(L, status);
+    o->finished = is_done(o);
     report_done(L, &p, &e);
     push_result(L, &p, "done");
     return 1;
@@ -395,9 +527,15 @@ int trainer_run_evaluate(lua_State *L)
     struct trainer_object *o = bind_arg(L, 1, &trainer_class);
     struct progress p = {.o = o, .begun = now()};
     struct trainer_event e = {0};
+    bool failed;
+    lua_settop(L, 1);
     bind_check(L, trainer_evaluate(o->trainer));
-    int status = pull(&p, TRAINER_EVAL, &e);
+    int status = pull(L, &p, TRAINER_EVAL, &e, &failed);
+    if (failed)
+        return callback_failed(L, &p, &e);
     bind_check(L, status);
+    if (bind_terminated)
+        return interrupted(L, &p, &e, status);
     if (e.kind != TRAINER_EVAL) {
         bind_take_interrupt(L);
         return bind_error(L, "interrupted; hint: trainer:evaluate() starts again");

@@ -82,6 +82,8 @@ static bool wait_for_line(void)
     sigset_t block, before;
     sigemptyset(&block);
     sigaddset(&block, SIGINT);
+    sigaddset(&block, SIGTERM);
+    sigaddset(&block, SIGHUP);
     sigprocmask(SIG_BLOCK, &block, &before);
     struct pollfd p = {.fd = 0, .events = POLLIN};
     while (!bind_interrupted && ppoll(&p, 1, NULL, &before) < 0 && errno == EINTR)

@@ -3,7 +3,8 @@
  * An always-on count hook would double the time of a tight loop, so the signal handler sets the
  * hook itself (lua_sethook is written to allow that) on the thread that runs now. The first press
  * raises "interrupted" once, and a pcall of the user may catch it; from the second press on the
- * hook stays armed until the prompt is back. The third offers the way out. */
+ * hook stays armed until the prompt is back. The third offers the way out. SIGTERM and SIGHUP end
+ * the program the same way, with what runs given the time to save. */
 #include "shell/interrupt.h"
 #include "lua/bind.h"
 
@@ -20,6 +21,8 @@ static volatile sig_atomic_t presses;
 static void stop(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
+    if (bind_terminated) /* stays armed: no pcall holds it up */
+        bind_exit(L, 128 + bind_terminated, "ended by signal %d", bind_terminated);
     if (presses < 2) {
         lua_sethook(L, NULL, 0, 0);
         if (L == main_thread)
@@ -44,6 +47,31 @@ static void on_sigint(int signal_number)
         (void)n;
         signal(SIGINT, SIG_DFL);
     }
+}
+
+/* SIGTERM, SIGHUP: what runs saves what it has and ends. The next one ends at once. */
+static void on_end(int signal_number)
+{
+    bind_terminated = signal_number;
+    bind_interrupted = 3; /* also between the layers of a model */
+    if (current)
+        lua_sethook(current, stop, EVENTS, 1);
+}
+
+static void install_end(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_end;
+    action.sa_flags = (int)SA_RESETHAND;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, NULL, &action);
+    if (action.sa_handler == SIG_IGN) /* nohup: the terminal's end does not matter */
+        return;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_end;
+    action.sa_flags = (int)SA_RESETHAND;
+    sigaction(SIGHUP, &action, NULL);
 }
 
 static void install(void)
@@ -110,12 +138,14 @@ void interrupt_open(lua_State *L)
     replace(L, "wrap", tracked_wrap);
     lua_pop(L, 1);
     install();
+    install_end();
 }
 
 void interrupt_begin(lua_State *L)
 {
     presses = 0;
-    bind_interrupted = bind_interrupt_taken = 0;
+    bind_interrupt_taken = 0;
+    bind_interrupted = bind_terminated ? 3 : 0;
     current = L;
 }
 
@@ -126,5 +156,5 @@ void interrupt_end(lua_State *L)
     if (presses >= 3)
         install();
     presses = 0;
-    bind_interrupted = 0;
+    bind_interrupted = bind_terminated ? 3 : 0;
 }

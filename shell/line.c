@@ -426,12 +426,14 @@ enum input_end line_read(const char *prompt, char **text)
     sigaddset(&block, SIGINT);
     sigaddset(&block, SIGWINCH);
     sigaddset(&block, SIGTSTP);
+    sigaddset(&block, SIGTERM);
+    sigaddset(&block, SIGHUP);
     signal(SIGTSTP, on_stop);
     sigprocmask(SIG_BLOCK, &block, &before);
     terminal_flush();
     done = at_eof = false;
     accepted = NULL;
-    bind_interrupted = 0;
+    bind_interrupted = bind_terminated ? 3 : 0;
     rl_callback_handler_install(colored, on_line);
     while (!done) {
         struct pollfd p = {.fd = fileno(rl_instream ? rl_instream : stdin), .events = POLLIN};
@@ -443,6 +445,10 @@ enum input_end line_read(const char *prompt, char **text)
         }
         if (stopped)
             stop_here();
+        if (bind_terminated) { /* the terminal gets its settings back; the loop ends */
+            rl_callback_handler_remove();
+            break;
+        }
         if (bind_interrupted) {
             abandon();
             break;

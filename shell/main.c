@@ -1,6 +1,7 @@
 /* main.c -- the program: options, what to run, exit codes. The only place that exits.
  *
- * 0 done, 1 error, 2 usage, 3 no such device, 4 out of memory, 130 interrupted. The device is opened
+ * 0 done, 1 error, 2 usage, 3 no such device, 4 out of memory, 130 interrupted, 129 and 143 ended by
+ * SIGHUP and SIGTERM. The device is opened
  * on first use, so that the prompt and -e '' start at once; a device named on the command line is
  * opened first, so that a wrong name is reported before anything runs. */
 #include "engine/core/file.h"
@@ -52,7 +53,8 @@ static const char help_page[] =
     "  --color WHEN         auto, always or never\n"
     "  --version, --help\n"
     "\n"
-    "Exit status: 0 done, 1 error, 2 usage, 3 no such device, 4 out of memory, 130 interrupted.\n";
+    "Exit status: 0 done, 1 error, 2 usage, 3 no such device, 4 out of memory, 130 interrupted,\n"
+    "143 ended by SIGTERM.\n";
 
 /* --- the command line ---------------------------------------------------------------------------------- */
 
@@ -182,7 +184,7 @@ static int run_function(lua_State *L, int count)
     bind_terminal.live(NULL);
     int code = status == LUA_OK ? -1 : errors_print(L);
     lua_settop(L, base - 1);
-    return code;
+    return bind_terminated ? 128 + bind_terminated : code;
 }
 
 /* Compiles and runs a text; -1 = went well, else the exit code. */

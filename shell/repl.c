@@ -232,6 +232,8 @@ int repl_run(lua_State *L)
             result = repl_cell(L, text, strlen(text));
             mem_free(text);
         }
+        if (bind_terminated)
+            result = 128 + bind_terminated;
         terminal_flush();
     }
     input_close();

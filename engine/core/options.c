@@ -254,7 +254,7 @@ int options_set_bool(const struct option_table *t, const struct option *o, void 
     if (o->type == OPTION_NOTE || (o->type == OPTION_REFUSED && !value))
         return OK;
     TRY(check_refused(t, o, text));
-    if (o->type == OPTION_TEXT && o->choices && listed(o->choices, text))
+    if (o->type == OPTION_TEXT && (o->boolean || (o->choices && listed(o->choices, text))))
         return options_set_text(t, o, config, text);
     if (o->type != OPTION_BOOL)
         return wrong_type(t, o, text);

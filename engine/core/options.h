@@ -47,6 +47,7 @@ struct option {
     const char *choices; /* allowed texts, comma-separated, or NULL */
     const char
         *refused; /* known texts (true and false too) that are not available: 'note' is the hint */
+    bool boolean; /* TEXT: true and false are taken too, as "true" and "false" */
     double min, max;  /* allowed range of numbers when min < max */
     const char *doc;  /* one line */
     const char *note; /* printed when the option is used: NOTE rows, aliases with a catch */

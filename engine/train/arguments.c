@@ -4,6 +4,10 @@
  * Arguments that mean nothing here are NOTE rows, which say what happens instead. */
 #include "engine/train/arguments.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
 #define ROW(field, kind, preset, ...) \
     OPTION(struct training_arguments, field, kind, preset, __VA_ARGS__)
 #define NOTE(name_, doc_, note_)                                       \
@@ -11,16 +15,43 @@
         .name = name_, .type = OPTION_NOTE, .doc = doc_, .note = note_ \
     }
 
-#define OUTPUT_ROWS                                                                          \
-    ROW(output_dir, TEXT, "trainer_output", .doc = "folder of the run's results"),           \
-        ROW(logging_strategy, TEXT, "steps", .choices = "no,steps,epoch",                    \
-            .doc = "when the loss is written to the log"),                                   \
-        ROW(logging_first_step, BOOL, "false", .doc = "log step 1 as well"),                 \
-        ROW(eval_strategy, TEXT, "no", .aliases = "evaluation_strategy",                     \
-            .choices = "no,steps,epoch", .doc = "when to evaluate on eval_dataset"),         \
-        ROW(eval_steps, FLOAT, "0", .min = 0, .max = 1e9,                                    \
-            .doc = "evaluate every so many steps; below 1: share of all; 0: logging_steps"), \
+#define OUTPUT_ROWS                                                                              \
+    ROW(output_dir, TEXT, "trainer_output", .doc = "folder of the run's results"),               \
+        ROW(overwrite_output_dir, BOOL, "false",                                                 \
+            .doc = "checkpoints of an earlier run may be replaced without a word"),              \
+        ROW(logging_strategy, TEXT, "steps", .choices = "no,steps,epoch",                        \
+            .doc = "when the loss is written to the log"),                                       \
+        ROW(logging_first_step, BOOL, "false", .doc = "log step 1 as well"),                     \
+        ROW(logging_dir, TEXT, NULL, .doc = "TensorBoard folder; default: output_dir/runs"),     \
+        ROW(report_to, LIST, "none", .choices = "none,all,tensorboard",                          \
+            .doc =                                                                               \
+                "\"tensorboard\", \"all\" or \"none\"; output_dir/log.jsonl is always written"), \
+        ROW(run_name, TEXT, NULL, .doc = "folder of this run under logging_dir"),                \
+        ROW(eval_strategy, TEXT, "no", .aliases = "evaluation_strategy",                         \
+            .choices = "no,steps,epoch", .doc = "when to evaluate on eval_dataset"),             \
+        ROW(eval_steps, FLOAT, "0", .min = 0, .max = 1e9,                                        \
+            .doc = "evaluate every so many steps; below 1: share of all; 0: logging_steps"),     \
+        ROW(eval_delay, FLOAT, "0", .min = 0, .max = 1e9,                                        \
+            .doc = "no evaluation before so many steps (or epochs, as eval_strategy counts)"),   \
         ROW(eval_on_start, BOOL, "false", .doc = "evaluate before the first step")
+
+#define SAVE_ROWS                                                                                 \
+    ROW(save_strategy, TEXT, "steps", .choices = "no,steps,epoch,best",                           \
+        .doc = "when a checkpoint is written; best: after an evaluation better than all before"), \
+        ROW(save_steps, FLOAT, "500", .min = 0, .max = 1e9,                                       \
+            .doc = "steps between checkpoints; below 1: share of all steps"),                     \
+        ROW(save_total_limit, INT, "0", .min = 0, .max = 1e6,                                     \
+            .doc = "checkpoints to keep, the best one always; 0 = all"),                          \
+        ROW(save_only_model, BOOL, "false",                                                       \
+            .doc = "checkpoints without optimiser state: small, but training cannot resume"),     \
+        ROW(resume_from_checkpoint, TEXT, NULL, .boolean = true,                                  \
+            .doc = "go on from this checkpoint folder; true = the newest of output_dir"),         \
+        ROW(load_best_model_at_end, BOOL, "false",                                                \
+            .doc = "end with the weights of the best checkpoint"),                                \
+        ROW(metric_for_best_model, TEXT, NULL,                                                    \
+            .doc = "what makes a model the best: loss (default) or mean_token_accuracy"),         \
+        ROW(greater_is_better, TEXT, NULL, .boolean = true, .choices = "true,false",              \
+            .doc = "default: true unless the metric's name ends in loss")
 
 #define BATCH_ROWS                                                                                \
     ROW(per_device_train_batch_size, INT, "8", .aliases = "per_gpu_train_batch_size", .min = 1,   \
@@ -67,37 +98,36 @@
         ROW(append_eos, BOOL, "true",                                                    \
             .doc = "end each row with the end-of-text token, so that the model learns to stop")
 
-#define NOTE_ROWS                                                                                 \
-    NOTE("save_strategy", "when to write checkpoints", "checkpoints are not written yet"),        \
-        NOTE("save_steps", "steps between checkpoints", "checkpoints are not written yet"),       \
-        NOTE("save_total_limit", "checkpoints to keep", "checkpoints are not written yet"),       \
-        NOTE("save_safetensors", "format of checkpoints", "checkpoints are not written yet"),     \
-        NOTE("overwrite_output_dir", "allow a used folder", "nothing is written to output_dir"),  \
-        NOTE("gradient_checkpointing", "recompute activations",                                   \
-             "gradient_checkpointing: norms and activations are always recomputed; "              \
-             "micro_batch_tokens sets the memory"),                                               \
-        NOTE("gradient_checkpointing_kwargs", "how to recompute", NULL),                          \
-        NOTE("packing", "fill rows with several examples",                                        \
-             "packing: rows are always packed, without one seeing the other"),                    \
-        NOTE("padding_free", "no padding", "padding_free: nothing is ever padded"),               \
-        NOTE("group_by_length", "batch rows of like length",                                      \
-             "group_by_length is not needed: nothing is ever padded"),                            \
-        NOTE("bf16", "16-bit compute", "bf16: this device computes in float32"),                  \
-        NOTE("fp16", "16-bit compute", "fp16: this device computes in float32"),                  \
-        NOTE("tf32", "reduced products", "tf32: this device computes in float32"),                \
-        NOTE("use_cpu", "no accelerator", "use_cpu: choose the device with --device"),            \
-        NOTE("no_cuda", "no accelerator", "no_cuda: choose the device with --device"),            \
-        NOTE("report_to", "trackers", "report_to: no tracker is called; see trainer.state"),      \
-        NOTE("run_name", "name for trackers", NULL),                                              \
-        NOTE("logging_dir", "TensorBoard folder", "logging_dir: no TensorBoard file is written"), \
-        NOTE("disable_tqdm", "no progress bar", "disable_tqdm: use --progress none"),             \
-        NOTE("remove_unused_columns", "drop columns", NULL),                                      \
-        NOTE("dataloader_num_workers", "loader processes", NULL),                                 \
-        NOTE("dataloader_pin_memory", "pinned memory", NULL),                                     \
-        NOTE("dataset_num_proc", "processes for the data", NULL),                                 \
-        NOTE("torch_compile", "compile the model", "torch_compile: kernels are native already"),  \
-        NOTE("use_liger_kernel", "fused kernels", NULL),                                          \
-        NOTE("ddp_find_unused_parameters", "several devices", NULL),                              \
+#define NOTE_ROWS                                                                                \
+    NOTE("save_safetensors", "format of checkpoints", NULL),                                     \
+        NOTE("save_on_each_node", "several machines", NULL),                                     \
+        NOTE("logging_nan_inf_filter", "replace NaN in the log",                                 \
+             "logging_nan_inf_filter: a number in the log is never replaced"),                   \
+        NOTE("ignore_data_skip", "data position on resuming",                                    \
+             "ignore_data_skip: a resumed run always goes on at its place in the data"),         \
+        NOTE("include_num_input_tokens_seen", "count tokens", NULL),                             \
+        NOTE("gradient_checkpointing", "recompute activations",                                  \
+             "gradient_checkpointing: norms and activations are always recomputed; "             \
+             "micro_batch_tokens sets the memory"),                                              \
+        NOTE("gradient_checkpointing_kwargs", "how to recompute", NULL),                         \
+        NOTE("packing", "fill rows with several examples",                                       \
+             "packing: rows are always packed, without one seeing the other"),                   \
+        NOTE("padding_free", "no padding", "padding_free: nothing is ever padded"),              \
+        NOTE("group_by_length", "batch rows of like length",                                     \
+             "group_by_length is not needed: nothing is ever padded"),                           \
+        NOTE("bf16", "16-bit compute", "bf16: this device computes in float32"),                 \
+        NOTE("fp16", "16-bit compute", "fp16: this device computes in float32"),                 \
+        NOTE("tf32", "reduced products", "tf32: this device computes in float32"),               \
+        NOTE("use_cpu", "no accelerator", "use_cpu: choose the device with --device"),           \
+        NOTE("no_cuda", "no accelerator", "no_cuda: choose the device with --device"),           \
+        NOTE("disable_tqdm", "no progress bar", "disable_tqdm: use --progress none"),            \
+        NOTE("remove_unused_columns", "drop columns", NULL),                                     \
+        NOTE("dataloader_num_workers", "loader processes", NULL),                                \
+        NOTE("dataloader_pin_memory", "pinned memory", NULL),                                    \
+        NOTE("dataset_num_proc", "processes for the data", NULL),                                \
+        NOTE("torch_compile", "compile the model", "torch_compile: kernels are native already"), \
+        NOTE("use_liger_kernel", "fused kernels", NULL),                                         \
+        NOTE("ddp_find_unused_parameters", "several devices", NULL),                             \
         NOTE("shuffle_dataset", "shuffle first", "shuffle_dataset: rows are shuffled every epoch")
 
 /* clang-format off */
@@ -108,7 +138,7 @@ static const struct option plain_rows[] = {
     BATCH_ROWS,
     ROW(learning_rate, FLOAT, "5e-5", .aliases = "lr", .min = 0, .max = 100,
         .doc = "peak learning rate"),
-    OPTIMISER_ROWS, TEXT_ROWS, NOTE_ROWS,
+    OPTIMISER_ROWS, SAVE_ROWS, TEXT_ROWS, NOTE_ROWS,
 };
 
 static const struct option sft_rows[] = {
@@ -118,7 +148,7 @@ static const struct option sft_rows[] = {
     BATCH_ROWS,
     ROW(learning_rate, FLOAT, "2e-5", .aliases = "lr", .min = 0, .max = 100,
         .doc = "peak learning rate"),
-    OPTIMISER_ROWS, TEXT_ROWS, NOTE_ROWS,
+    OPTIMISER_ROWS, SAVE_ROWS, TEXT_ROWS, NOTE_ROWS,
 };
 /* clang-format on */
 
@@ -137,3 +167,61 @@ const struct option_table sft_config = {
     .count = (int)(sizeof sft_rows / sizeof *sft_rows),
     .struct_bytes = sizeof(struct training_arguments),
 };
+
+/* --- what follows from several of them --------------------------------------------------------- */
+
+const char *arguments_metric(const struct training_arguments *a, char out[64])
+{
+    bool wanted = a->load_best_model_at_end || !strcmp(a->save_strategy, "best");
+    const char *name = a->metric_for_best_model ? a->metric_for_best_model : wanted ? "loss" : NULL;
+    if (!name)
+        return NULL;
+    snprintf(out, 64, "%s%.50s", strncmp(name, "eval_", 5) ? "eval_" : "", name);
+    return out;
+}
+
+bool arguments_greater_is_better(const struct training_arguments *a)
+{
+    if (a->greater_is_better)
+        return !strcmp(a->greater_is_better, "true");
+    const char *name = a->metric_for_best_model ? a->metric_for_best_model : "loss";
+    size_t n = strlen(name);
+    return n < 4 || strcmp(name + n - 4, "loss") != 0;
+}
+
+const char *arguments_resume(const struct training_arguments *a)
+{
+    const char *r = a->resume_from_checkpoint;
+    return r && *r && strcmp(r, "false") ? r : NULL;
+}
+
+int arguments_check(const struct training_arguments *a)
+{
+    char name[64];
+    const char *metric = arguments_metric(a, name);
+    if (metric && strcmp(metric, "eval_loss") && strcmp(metric, "eval_mean_token_accuracy"))
+        return fail(ERR_ARG,
+                    "metric_for_best_model = '%.50s' is not measured; hint: loss or "
+                    "mean_token_accuracy",
+                    a->metric_for_best_model);
+    if (!strcmp(a->save_strategy, "best") && !strcmp(a->eval_strategy, "no"))
+        return fail(ERR_ARG, "save_strategy = \"best\" needs evaluations; hint: eval_strategy = "
+                             "\"steps\" and an eval_dataset");
+    if (!a->load_best_model_at_end || !strcmp(a->save_strategy, "best"))
+        return OK;
+    if (strcmp(a->save_strategy, a->eval_strategy) || !strcmp(a->eval_strategy, "no"))
+        return fail(ERR_ARG,
+                    "load_best_model_at_end needs save_strategy and eval_strategy to be the same, "
+                    "found \"%s\" and \"%s\"; hint: save_strategy = \"best\" goes with any",
+                    a->save_strategy, a->eval_strategy);
+    double every = a->eval_steps > 0 ? a->eval_steps : a->logging_steps;
+    double times = a->save_steps / every;
+    bool shares = (a->save_steps < 1) != (every < 1);
+    if (!strcmp(a->save_strategy, "steps") && every > 0 &&
+        (shares || fabs(times - round(times)) > 1e-6 || times < 0.5))
+        return fail(ERR_ARG,
+                    "load_best_model_at_end needs save_steps to be a multiple of eval_steps, found "
+                    "%g and %g; hint: save_strategy = \"best\"",
+                    a->save_steps, every);
+    return OK;
+}

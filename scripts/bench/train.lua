@@ -27,6 +27,8 @@ local function run(count, peft_config)
             lr_scheduler_type = "constant",
             train_sampling_strategy = "sequential",
             logging_steps = 1,
+            save_strategy = "no",
+            output_dir = os.tmpname(),
             seed = 42,
         },
     }

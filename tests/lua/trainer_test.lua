@@ -84,7 +84,8 @@ tap.eq(lora.r, 4)
 tap.raises(function() return LoraConfig{ r = 0 } end, "out of range")
 tap.raises(function() return LoraConfig{ lora_dropout = 8.95 } end, "wanted 0 to 0.999")
 local function arguments(more)
-    local t = { max_steps = 6, per_device_train_batch_size = 4, learning_rate = 5e-3, logging_steps = 1 }
+    local t = { max_steps = 6, per_device_train_batch_size = 4, learning_rate = 5e-3, logging_steps = 1,
+        output_dir = folder .. "/out" }
     for k, v in pairs(more or {}) do t[k] = v end
     return TrainingArguments(t)
 end
