@@ -15,24 +15,24 @@
         .name = name_, .type = OPTION_NOTE, .doc = doc_, .note = note_ \
     }
 
-#define OUTPUT_ROWS                                                                              \
-    ROW(output_dir, TEXT, "trainer_output", .doc = "folder of the run's results"),               \
-        ROW(overwrite_output_dir, BOOL, "false",                                                 \
-            .doc = "checkpoints of an earlier run may be replaced without a word"),              \
-        ROW(logging_strategy, TEXT, "steps", .choices = "no,steps,epoch",                        \
-            .doc = "when the loss is written to the log"),                                       \
-        ROW(logging_first_step, BOOL, "false", .doc = "log step 1 as well"),                     \
-        ROW(logging_dir, TEXT, NULL, .doc = "TensorBoard folder; default: output_dir/runs"),     \
-        ROW(report_to, LIST, "none", .choices = "none,all,tensorboard",                          \
-            .doc =                                                                               \
-                "\"tensorboard\", \"all\" or \"none\"; output_dir/log.jsonl is always written"), \
-        ROW(run_name, TEXT, NULL, .doc = "folder of this run under logging_dir"),                \
-        ROW(eval_strategy, TEXT, "no", .aliases = "evaluation_strategy",                         \
-            .choices = "no,steps,epoch", .doc = "when to evaluate on eval_dataset"),             \
-        ROW(eval_steps, FLOAT, "0", .min = 0, .max = 1e9,                                        \
-            .doc = "evaluate every so many steps; below 1: share of all; 0: logging_steps"),     \
-        ROW(eval_delay, FLOAT, "0", .min = 0, .max = 1e9,                                        \
-            .doc = "no evaluation before so many steps (or epochs, as eval_strategy counts)"),   \
+#define OUTPUT_ROWS                                                                            \
+    ROW(output_dir, TEXT, "trainer_output", .doc = "folder of the run's results"),             \
+        ROW(overwrite_output_dir, BOOL, "false",                                               \
+            .doc = "checkpoints of an earlier run may be replaced without a word"),            \
+        ROW(logging_strategy, TEXT, "steps", .choices = "no,steps,epoch",                      \
+            .doc = "when the loss is written to the log"),                                     \
+        ROW(logging_first_step, BOOL, "false", .doc = "log step 1 as well"),                   \
+        ROW(logging_dir, TEXT, NULL, .doc = "TensorBoard folder; default: output_dir/runs"),   \
+        ROW(report_to, LIST, "none", .choices = "none,all,tensorboard,jsonl",                  \
+            .doc = "log files: tensorboard, jsonl (output_dir/log.jsonl, always there when "   \
+                   "checkpoints are), all"),                                                   \
+        ROW(run_name, TEXT, NULL, .doc = "folder of this run under logging_dir"),              \
+        ROW(eval_strategy, TEXT, "no", .aliases = "evaluation_strategy",                       \
+            .choices = "no,steps,epoch", .doc = "when to evaluate on eval_dataset"),           \
+        ROW(eval_steps, FLOAT, "0", .min = 0, .max = 1e9,                                      \
+            .doc = "evaluate every so many steps; below 1: share of all; 0: logging_steps"),   \
+        ROW(eval_delay, FLOAT, "0", .min = 0, .max = 1e9,                                      \
+            .doc = "no evaluation before so many steps (or epochs, as eval_strategy counts)"), \
         ROW(eval_on_start, BOOL, "false", .doc = "evaluate before the first step")
 
 #define SAVE_ROWS                                                                                 \

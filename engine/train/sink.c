@@ -26,7 +26,7 @@ static void jsonl_entry(struct buffer *out, const struct trainer_log *e)
     buffer_text(out, "\n");
 }
 
-static const struct sink_kind jsonl = {"", "output_dir/log.jsonl: one JSON object a line",
+static const struct sink_kind jsonl = {"jsonl", "output_dir/log.jsonl: one JSON object a line",
                                        jsonl_path, NULL, jsonl_entry};
 
 static const struct sink_kind tensorboard = {
@@ -37,7 +37,7 @@ const struct sink_kind *const sink_kinds[] = {&jsonl, &tensorboard, NULL};
 
 static bool wanted(const struct sink_kind *k, const struct training_arguments *a)
 {
-    bool on = !*k->name;
+    bool on = k == &jsonl && strcmp(a->save_strategy, "no"); /* a folder of results has its log */
     for (int i = 0; i < a->report_to.count; i++)
         on = on || !strcmp(a->report_to.items[i], "all") || !strcmp(a->report_to.items[i], k->name);
     return on;

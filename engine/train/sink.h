@@ -10,7 +10,7 @@
 #include "engine/train/log.h"
 
 struct sink_kind {
-    const char *name; /* in report_to; "" = always on */
+    const char *name; /* in report_to */
     const char *doc;
     /* Where entries go; owned by the caller. 'n' counts the files of this process. */
     int (*path)(const struct training_arguments *args, int n, char **out);

@@ -28,7 +28,6 @@ local function run(count, peft_config)
             train_sampling_strategy = "sequential",
             logging_steps = 1,
             save_strategy = "no",
-            output_dir = os.tmpname(),
             seed = 42,
         },
     }
