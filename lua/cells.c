@@ -2,6 +2,7 @@
 #include "lua/cells.h"
 #include "engine/core/suggest.h"
 #include "lua/bind.h"
+#include "lua/value.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,10 +16,14 @@ void cells_push(lua_State *L, const struct column *c, int64_t row)
         return;
     }
     switch (c->type) {
-    case COLUMN_TEXT:
-    case COLUMN_JSON: {
+    case COLUMN_TEXT: {
         const char *text = column_text(c, row, &length);
         lua_pushlstring(L, text, length);
+        return;
+    }
+    case COLUMN_JSON: {
+        const char *text = column_text(c, row, &length);
+        lua_value_push_json(L, text, length);
         return;
     }
     case COLUMN_INT:

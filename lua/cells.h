@@ -5,7 +5,7 @@
 #include "lua/hold.h"
 #include <stdbool.h>
 
-/* Pushes a cell: text, integer, float, boolean, or nil for null. */
+/* Pushes a cell: text, integer, float, boolean, a table for a list or object, or nil for null. */
 void cells_push(lua_State *L, const struct column *c, int64_t row);
 
 /* Pushes the metatable of the rows of 't': reading a field that is no column raises with the

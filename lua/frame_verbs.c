@@ -152,10 +152,6 @@ static int verb_col(lua_State *L)
 static void take_result(lua_State *L, struct cells_loop *loop, int64_t row)
 {
     (void)row;
-    if (lua_istable(L, -1))
-        bind_error(L,
-                   "apply: the function gave a table, wanted one value for the new column; hint: "
-                   "Dataset.from_pandas(df):map(f) sets several columns");
     maker_add(L, loop->ctx, -1, "apply");
 }
 

@@ -2,6 +2,7 @@
 #include "lua/hold.h"
 #include "kernels/base/mem.h"
 #include "lua/bind.h"
+#include "lua/value.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -125,8 +126,10 @@ static enum column_type type_of(lua_State *L, int arg, const char *what)
         return lua_isinteger(L, arg) ? COLUMN_INT : COLUMN_FLOAT;
     case LUA_TSTRING:
         return COLUMN_TEXT;
+    case LUA_TTABLE:
+        return COLUMN_JSON;
     default:
-        bind_error(L, "%s got %s, wanted text, a number, true, false or nil", what,
+        bind_error(L, "%s got %s, wanted text, a number, true, false, nil or a table", what,
                    bind_describe(L, arg, found, sizeof found));
     }
     return COLUMN_TEXT;
@@ -155,11 +158,23 @@ static void fit(lua_State *L, struct maker *m, enum column_type type, const char
     m->column = wider;
 }
 
+/* A Lua table as a nested value. */
+static void add_table(lua_State *L, struct maker *m, int arg, const char *what)
+{
+    int top = lua_gettop(L);
+    const struct value *v = lua_value_at(L, arg, what);
+    struct buffer *json = hold_buffer(L);
+    bind_check(L, value_to_json(v, NULL, json));
+    bind_check(L, column_add_text(m->column, json->bytes, (size_t)json->length));
+    lua_settop(L, top);
+}
+
 void maker_add(lua_State *L, struct maker *m, int arg, const char *what)
 {
     size_t length;
     const char *text;
-    if (lua_isnoneornil(L, arg)) {
+    bool null = lua_islightuserdata(L, arg) && !lua_touserdata(L, arg); /* lorash.null */
+    if (null || lua_isnoneornil(L, arg)) {
         maker_add_null(L, m);
         return;
     }
@@ -172,8 +187,10 @@ void maker_add(lua_State *L, struct maker *m, int arg, const char *what)
     }
     fit(L, m, type_of(L, arg, what), what);
     switch (m->column->type) {
-    case COLUMN_TEXT:
     case COLUMN_JSON:
+        add_table(L, m, arg, what);
+        return;
+    case COLUMN_TEXT:
         text = lua_tolstring(L, arg, &length);
         bind_check(L, column_add_text(m->column, text, length));
         return;

@@ -33,7 +33,7 @@ struct maker {
 /* 'count' makers. */
 struct maker *hold_makers(lua_State *L, int64_t count);
 
-/* Adds the value at 'arg'. Raises for a value no column can hold, or of another type than before:
+/* Adds the value at 'arg'; a table becomes a nested value. Raises for a value no column can hold, or of another type than before:
  * "'what' got a table ...". */
 void maker_add(lua_State *L, struct maker *m, int arg, const char *what);
 void maker_add_null(lua_State *L, struct maker *m);

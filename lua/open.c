@@ -18,6 +18,7 @@
 #include "lua/tokenizer.h"
 #include "lua/trainer.h"
 #include "lua/verbs.h"
+#include "lua/value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,6 +291,8 @@ static int fill_state(lua_State *L)
     lua_newtable(L);
     lua_pushliteral(L, LORASH_VERSION);
     lua_setfield(L, -2, "version");
+    lua_value_push_null(L);
+    lua_setfield(L, -2, "null");
     lua_pushvalue(L, -1);
     lua_setglobal(L, "lorash");
     lua_setfield(L, -2, "lorash");
