@@ -75,7 +75,8 @@ static int make_matrix(struct context *ctx, int64_t rows, int64_t cols, enum sta
 
 /* A and B of a layer as PEFT starts them: A uniform in +-1/sqrt(in) (or normal of deviation 1/r),
  * B zero; on the embedding A zero and B normal; both random with init_lora_weights = false. */
-static int start_layer(struct lora *l, struct lora_layer *layer, uint32_t index, struct rng_key key)
+static int start_layer(struct lora *l, struct lora_layer *layer, uint32_t index, struct rng_key key,
+                       bool blank)
 {
     const char *init = l->config.init_lora_weights;
     struct context *ctx = l->model->ctx;
@@ -92,12 +93,14 @@ static int start_layer(struct lora *l, struct lora_layer *layer, uint32_t index,
         a = START_NORMAL;
         scale_a = 1 / (double)r;
     }
+    if (blank)
+        a = b = START_ZERO;
     TRY(make_matrix(ctx, r, in, a, scale_a, key, 2 * index, &layer->term.a));
     return make_matrix(ctx, out, r, b, scale_b, key, 2 * index + 1, &layer->term.b);
 }
 
 static int make_layer(struct lora *l, const struct lora_match *x, struct module *module,
-                      struct rng_key key, bool lenient)
+                      struct rng_key key, const struct lora_how *how)
 {
     const struct lora_config *c = &l->config;
     struct lora_layer *layer = &l->layers[l->count];
@@ -105,7 +108,7 @@ static int make_layer(struct lora *l, const struct lora_match *x, struct module 
     uint32_t index = (uint32_t)l->count++;
     layer->module = module;
     TRY(lora_match_values(x, module->name, &layer->r, &layer->alpha));
-    if (!lenient && layer->r > i64_min(w->view.shape[0], w->view.shape[1]))
+    if (!how->lenient && layer->r > i64_min(w->view.shape[0], w->view.shape[1]))
         return fail(ERR_ARG,
                     "LoraConfig: r = %" PRId64 " is above the size of %s (%" PRId64 "x%" PRId64
                     "); hint: 4 to 64 is usual",
@@ -115,13 +118,13 @@ static int make_layer(struct lora *l, const struct lora_match *x, struct module 
         .scale = layer->alpha / (c->use_rslora ? sqrt((double)layer->r) : (double)layer->r),
         .channel = index << 16,
         .active = true};
-    return start_layer(l, layer, index, key);
+    return start_layer(l, layer, index, key, how->blank);
 }
 
-static int make_layers(struct lora *l, const struct lora_match *x, uint64_t seed, bool lenient)
+static int make_layers(struct lora *l, const struct lora_match *x, const struct lora_how *how)
 {
     struct model *m = l->model;
-    struct rng_key key = rng_key(seed, RNG_INIT);
+    struct rng_key key = rng_key(how->seed, RNG_INIT);
     l->layers = mem_calloc((size_t)m->module_count, sizeof *l->layers);
     if (!l->layers)
         return ERR_MEMORY;
@@ -129,7 +132,7 @@ static int make_layers(struct lora *l, const struct lora_match *x, uint64_t seed
         bool wanted;
         TRY(lora_match_target(x, &m->modules[i], &wanted));
         if (wanted)
-            TRY(make_layer(l, x, &m->modules[i], key, lenient));
+            TRY(make_layer(l, x, &m->modules[i], key, how));
     }
     return l->count ? OK : lora_match_nothing(x);
 }
@@ -157,6 +160,24 @@ static int make_copy(struct lora *l, enum lora_copy_kind kind, const char *name,
     memcpy(c->name, name, n);
     memcpy(c->name + n, suffix, k + 1);
     return tensor_convert(t, trained_dtype(l->model->ctx), &c->tensor);
+}
+
+int lora_add_base(struct lora *l, struct module *module, struct tensor *weight)
+{
+    struct lora_copy *c = &l->copy[l->copies];
+    size_t n = strlen(module->name);
+    char *name = mem_alloc(n + sizeof ".weight");
+    if (!name)
+        return ERR_MEMORY;
+    memcpy(name, module->name, n);
+    memcpy(name + n, ".weight", sizeof ".weight");
+    *c = (struct lora_copy){.kind = LORA_COPY_BASE,
+                            .name = name,
+                            .adapted = has_layer(l, module),
+                            .tensor = weight,
+                            .stands = &module->linear.weight_copy};
+    l->copies++;
+    return OK;
 }
 
 static int copy_module(struct lora *l, struct module *module)
@@ -239,7 +260,7 @@ void lora_refresh(struct lora_set *set)
         *l->copy[i].stands = l->copy[i].tensor;
 }
 
-static void lora_free(struct lora *l)
+void lora_free(struct lora *l)
 {
     if (!l)
         return;
@@ -273,8 +294,8 @@ static void free_set(void *adapter)
 
 /* --- adding and removing --------------------------------------------------------------------- */
 
-static int make(struct model *m, const char *name, const struct lora_config *config,
-                const struct lora_how *how, struct lora **out)
+int lora_make(struct model *m, const char *name, const struct lora_config *config,
+              const struct lora_how *how, struct lora **out)
 {
     struct lora_match match = {0};
     struct lora *l = mem_calloc(1, sizeof *l);
@@ -293,7 +314,7 @@ static int make(struct model *m, const char *name, const struct lora_config *con
     if (!status && !how->lenient)
         status = lora_match_check(&match);
     if (!status)
-        status = make_layers(l, &match, how->seed, how->lenient);
+        status = make_layers(l, &match, how);
     if (!status)
         status = make_copies(l);
     lora_match_close(&match);
@@ -349,19 +370,12 @@ static int make_room(struct model *m, struct lora_set **out)
     return status;
 }
 
-int lora_add(struct model *m, const char *name, const struct lora_config *config,
-             const struct lora_how *how, struct lora **out)
+int lora_adopt(struct model *m, struct lora *l)
 {
-    struct lora *l;
     struct lora_set *set;
-    TRY(check_name(m, name));
-    TRY(make(m, name, config, how, &l));
-    int status = make_room(m, &set);
-    if (status) {
-        lora_free(l);
-        return status;
-    }
-    status = model_walk(m, freeze, NULL);
+    TRY(check_name(m, l->name));
+    TRY(make_room(m, &set));
+    int status = model_walk(m, freeze, NULL);
     (void)status; /* freeze never fails */
     m->adapter = set;
     m->free_adapter = free_set;
@@ -369,8 +383,21 @@ int lora_add(struct model *m, const char *name, const struct lora_config *config
     if (!set->active)
         set->active = l;
     lora_refresh(set);
-    *out = l;
     return OK;
+}
+
+int lora_add(struct model *m, const char *name, const struct lora_config *config,
+             const struct lora_how *how, struct lora **out)
+{
+    struct lora *l;
+    TRY(check_name(m, name));
+    TRY(lora_make(m, name, config, how, &l));
+    int status = lora_adopt(m, l);
+    if (status)
+        lora_free(l);
+    else
+        *out = l;
+    return status;
 }
 
 int lora_attach(struct model *m, const struct lora_config *config, uint64_t seed, struct lora **out)

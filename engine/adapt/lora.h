@@ -64,6 +64,7 @@ struct lora_how {
     uint64_t seed;
     bool lenient; /* names and patterns without a meaning in this model are no error (files) */
     bool frozen;  /* not to be trained */
+    bool blank;   /* A and B are zero: a file fills them */
 };
 
 /* Attaches a fresh adapter called "default" to a model that has none; the model owns it. Errors:
@@ -114,6 +115,16 @@ int64_t lora_parameters(const struct lora *l);
 /* Every tensor of the model and its adapters under its state_dict name: with an adapter, names get
  * PEFT's "base_model.model.", targeted layers "base_layer" and saved ones "original_module". */
 int lora_walk_all(struct model *m, model_visit visit, void *ctx);
+
+/* For files: lora_add in two halves. A made adapter belongs to the caller (lora_free) until it is
+ * adopted, which on failure leaves it with the caller. */
+int lora_make(struct model *m, const char *name, const struct lora_config *config,
+              const struct lora_how *how, struct lora **out) MUST_CHECK;
+int lora_adopt(struct model *m, struct lora *l) MUST_CHECK;
+void lora_free(struct lora *l); /* NULL is fine */
+
+/* A copy of kind LORA_COPY_BASE for a module that came with its own weight; takes over 'weight'. */
+int lora_add_base(struct lora *l, struct module *module, struct tensor *weight) MUST_CHECK;
 
 /* For merge.c and files: puts the active adapter in its place, or nothing while switched off or
  * merged. Cannot fail. */

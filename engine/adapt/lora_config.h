@@ -20,8 +20,8 @@ struct lora_config {
     char *bias;                                     /* none, all, lora_only */
     char *init_lora_weights;                        /* true, false, gaussian */
     char *task_type, *peft_type, *base_model_name_or_path, *revision;
-    bool use_rslora, inference_mode, fan_in_fan_out, use_dora, lora_bias, ensure_weight_tying,
-        use_qalora, use_bdlora;
+    bool use_rslora, inference_mode, use_dora, lora_bias, ensure_weight_tying, use_qalora,
+        use_bdlora;
 };
 extern const struct option_table lora_options;
 

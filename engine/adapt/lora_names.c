@@ -51,7 +51,8 @@ static int visit_copy(struct lora *l, struct lora_copy *c, lora_visit visit, voi
     case LORA_COPY_BASE:
         snprintf(name, sizeof name, "base_model.model.%.*s.base_layer.%s.weight", path, c->name,
                  l->name);
-        snprintf(file, sizeof file, "base_model.model.%.*s.base_layer.weight", path, c->name);
+        snprintf(file, sizeof file, "base_model.model.%.*s%s.weight", path, c->name,
+                 c->adapted ? ".base_layer" : "");
         break;
     }
     struct lora_entry e = {.name = name, .file = file, .tensor = &c->tensor, .copy = c};

@@ -64,22 +64,6 @@ static int make_delta(const struct lora_layer *layer, const struct tensor *w, st
     return status;
 }
 
-/* Largest absolute value; infinity when one is not finite. */
-static int largest_of(struct tensor *t, double *out)
-{
-    struct tensor *stats;
-    double values[STATS_FIXED];
-    int64_t n = STATS_FIXED;
-    TRY(tensor_new(t->ctx, DT_F64, 1, &n, &stats));
-    int status = RUN(t->ctx, stats, .out = stats->view, .x = t->view);
-    if (!status)
-        status = tensor_read_double(stats, values);
-    tensor_release(stats);
-    if (!status)
-        *out = values[1] + values[2] > 0 ? INFINITY : fmax(fabs(values[3]), fabs(values[4]));
-    return status;
-}
-
 static enum dtype merged_dtype(const struct context *ctx, const struct merge_options *o)
 {
     const char *name = o->dtype ? o->dtype : "float32";
@@ -116,7 +100,7 @@ static int finish(struct tensor *wide, const struct merge_options *o, const char
         *out = tensor_keep(wide);
     else
         TRY(tensor_convert(wide, wanted, out));
-    int status = largest_of(*out, &largest);
+    int status = tensor_largest(*out, &largest);
     if (!status && !isfinite(largest))
         status = fail(ERR_NUMERIC,
                       "merging: %s would not be finite in %s; hint: the adapter seems "
@@ -137,7 +121,7 @@ static int merged_weight(const struct lora_layer *layer, const struct merge_opti
     double change = 0;
     int status = make_delta(layer, base, &delta);
     if (!status)
-        status = largest_of(delta, &change);
+        status = tensor_largest(delta, &change);
     if (!status)
         status = tensor_convert(base, ctx->compute, &wide);
     if (!status)
@@ -202,7 +186,7 @@ static int merge_copies(struct lora *l, const struct merge_options *o, struct me
         struct tensor **slot = slot_of(l->model, c), *fresh;
         if (!slot)
             return fail(ERR_INTERNAL, "merging: %s has no place", c->name);
-        if (c->kind == LORA_COPY_BASE) /* its layer's merge has taken it in */
+        if (c->kind == LORA_COPY_BASE && c->adapted) /* its layer's merge has taken it in */
             continue;
         TRY(finish(c->tensor, c->tensor->view.ndim > 1 ? o : &wide, c->name, &fresh));
         note_weight(report, c->name, *slot, fresh, 0);

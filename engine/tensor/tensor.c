@@ -5,6 +5,7 @@
 #include "kernels/base/size.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -315,6 +316,21 @@ int tensor_convert(struct tensor *t, enum dtype dtype, struct tensor **out)
         tensor_release(to);
     else
         *out = to;
+    return status;
+}
+
+int tensor_largest(struct tensor *t, double *out)
+{
+    struct tensor *stats;
+    double values[STATS_FIXED];
+    int64_t n = STATS_FIXED;
+    TRY(tensor_new(t->ctx, DT_F64, 1, &n, &stats));
+    int status = RUN(t->ctx, stats, .out = stats->view, .x = t->view);
+    if (!status)
+        status = tensor_read_double(stats, values);
+    tensor_release(stats);
+    if (!status)
+        *out = values[1] + values[2] > 0 ? INFINITY : fmax(fabs(values[3]), fabs(values[4]));
     return status;
 }
 

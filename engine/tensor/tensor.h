@@ -78,6 +78,9 @@ int tensor_fill(struct tensor *t, double value) MUST_CHECK;
 /* Converted (or decoded) copy in 'dtype', contiguous; not recorded for gradients. */
 int tensor_convert(struct tensor *t, enum dtype dtype, struct tensor **out) MUST_CHECK;
 
+/* The largest absolute value, infinity when one is not finite. Plain formats. */
+int tensor_largest(struct tensor *t, double *out) MUST_CHECK;
+
 /* "576x1536" into out. */
 char *tensor_shape_text(const struct tensor *t, char *out, size_t bytes);
 

@@ -1,0 +1,245 @@
+/* lora_save.c -- an adapter into a folder.
+ *
+ * Order: the card, the weights, the configuration, each replaced as a whole. When the configuration
+ * changes, the old weights are kept beside the new ones until both are there, so that a failure in
+ * between leaves the old pair. */
+#include "engine/adapt/lora_files.h"
+#include "engine/adapt/lora_json.h"
+#include "engine/adapt/lora_match.h"
+#include "engine/core/file.h"
+#include "engine/core/json_write.h"
+#include "engine/formats/safetensors.h"
+#include "kernels/base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PATH_BYTES 4096
+
+static int join(const char *dir, const char *name, char *out)
+{
+    int n = snprintf(out, PATH_BYTES, "%s/%s", dir, name);
+    return n < PATH_BYTES ? OK : fail(ERR_ARG, "the path %.200s... is too long", dir);
+}
+
+const char *adapter_base_name(const struct lora *l)
+{
+    const char *path = l->model->path;
+    if (l->config.base_model_name_or_path && *l->config.base_model_name_or_path)
+        return l->config.base_model_name_or_path;
+    if (!path || file_is_folder(path))
+        return path;
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* --- weights --------------------------------------------------------------------------------- */
+
+struct listing {
+    struct safetensors_entry *entries;
+    struct buffer names; /* all of them, each with its NUL */
+    int64_t count, room;
+};
+
+static int list_entry(void *ctx, const struct lora_entry *e)
+{
+    struct listing *l = ctx;
+    TRY(mem_grow((void **)&l->entries, &l->room, l->count + 1, sizeof *l->entries));
+    struct safetensors_entry *x = &l->entries[l->count++];
+    *x = (struct safetensors_entry){.dtype = "F32", .tensor = *e->tensor};
+    x->ndim = (*e->tensor)->view.ndim;
+    for (int i = 0; i < x->ndim; i++)
+        x->shape[i] = (*e->tensor)->view.shape[i];
+    buffer_add(&l->names, e->file, strlen(e->file) + 1);
+    return l->names.status;
+}
+
+/* The buffer has stopped moving. */
+static void set_names(struct listing *l)
+{
+    const char *name = l->names.bytes;
+    for (int64_t i = 0; i < l->count; i++, name += strlen(name) + 1)
+        l->entries[i].name = name;
+}
+
+static int read_values(void *ctx, const struct safetensors_entry *e, void *bytes)
+{
+    struct tensor *t = e->tensor, *narrow;
+    const float *values = bytes;
+    int64_t n = tensor_count(t);
+    (void)ctx;
+    TRY(tensor_convert(t, DT_F32, &narrow));
+    int status = tensor_read(narrow, bytes);
+    tensor_release(narrow);
+    for (int64_t i = 0; i < n && !status; i++)
+        if (!isfinite(values[i]))
+            status = fail(ERR_NUMERIC,
+                          "%s is not finite (%g), so it is not saved; hint: the training that made "
+                          "it went wrong",
+                          e->name, (double)values[i]);
+    return status;
+}
+
+static int save_weights(struct lora *l, const char *path)
+{
+    static const char *const meta[] = {"format", "pt", NULL};
+    struct listing list = {0};
+    int status = lora_entries(l, list_entry, &list);
+    if (!status) {
+        set_names(&list);
+        status = safetensors_save(path, list.entries, list.count, meta, read_values, NULL);
+    }
+    buffer_free(&list.names);
+    mem_free(list.entries);
+    return status;
+}
+
+/* --- configuration --------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct named_number *)a)->name, ((const struct named_number *)b)->name);
+}
+
+/* Patterns are written in the order of their names, and whoever reads them takes the first that
+ * matches: that must give each layer what it has. */
+static int check_order(const struct lora *l)
+{
+    struct lora_config sorted;
+    struct lora_match match = {0};
+    TRY(options_copy(&lora_options, &sorted, &l->config));
+    if (sorted.rank_pattern.count)
+        qsort(sorted.rank_pattern.items, (size_t)sorted.rank_pattern.count,
+              sizeof *sorted.rank_pattern.items, by_name);
+    if (sorted.alpha_pattern.count)
+        qsort(sorted.alpha_pattern.items, (size_t)sorted.alpha_pattern.count,
+              sizeof *sorted.alpha_pattern.items, by_name);
+    int status = lora_match_open(&match, l->model, &sorted);
+    for (int64_t i = 0; i < l->count && !status; i++) {
+        int64_t r;
+        double alpha;
+        const char *path = l->layers[i].module->name;
+        status = lora_match_values(&match, path, &r, &alpha);
+        if (!status && (r != l->layers[i].r || alpha != l->layers[i].alpha))
+            status = fail(ERR_ARG,
+                          "rank_pattern or alpha_pattern: the files sort their names, and then %s "
+                          "would get another value; hint: patterns of which one matches each layer",
+                          path);
+    }
+    lora_match_close(&match);
+    options_free(&lora_options, &sorted);
+    return status;
+}
+
+/* --- the card -------------------------------------------------------------------------------- */
+
+static void yaml_text(struct buffer *b, const char *text)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./";
+    if (*text && text[strspn(text, plain)] == '\0' && *text != '-' && *text != '.')
+        buffer_text(b, text);
+    else
+        json_quote(b, text, strlen(text));
+}
+
+static int write_card(struct lora *l, const char *path, const char *base)
+{
+    struct buffer b = {0};
+    if (file_exists(path)) /* it may be a person's by now */
+        return OK;
+    buffer_text(&b, "---\n");
+    if (base) {
+        buffer_text(&b, "base_model: ");
+        yaml_text(&b, base);
+        buffer_text(&b, "\n");
+    }
+    buffer_printf(
+        &b,
+        "library_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- lorash\n---\n\n"
+        "# LoRA adapter\n\nA LoRA adapter of rank %lld on %lld layers%s%s, trained with "
+        "lorash. PEFT, vLLM and\nlorash load it.\n",
+        (long long)l->config.r, (long long)l->count, base ? " of " : "", base ? base : "");
+    int status = buffer_close(&b);
+    if (!status)
+        status = file_write_all(path, b.bytes, (size_t)b.length);
+    buffer_free(&b);
+    return status;
+}
+
+/* --- both ------------------------------------------------------------------------------------ */
+
+/* True when the file holds exactly these bytes. */
+static bool same_bytes(const char *path, const struct buffer *b)
+{
+    char *bytes;
+    size_t length;
+    if (!file_exists(path) || file_read(path, 1 << 24, &bytes, &length))
+        return false;
+    bool same = length == (size_t)b->length && !memcmp(bytes, b->bytes, length);
+    mem_free(bytes);
+    return same;
+}
+
+/* Puts back what was there; keeps the message of the failure that led here. */
+static int restore(int status, bool had, const char *weights, const char *old)
+{
+    char message[512];
+    snprintf(message, sizeof message, "%s", status_message());
+    int undone = had ? file_copy(old, weights) : file_remove(weights);
+    if (undone && had)
+        return fail(status, "%s; the old weights are in %s", message, old);
+    return fail(status, "%s", message);
+}
+
+static int save_pair(struct lora *l, const char *weights, const char *config,
+                     const struct buffer *json)
+{
+    char old[PATH_BYTES];
+    bool had = file_exists(weights);
+    if (same_bytes(config, json)) /* the usual case: one file changes */
+        return save_weights(l, weights);
+    if (snprintf(old, sizeof old, "%s.old", weights) >= (int)sizeof old)
+        return fail(ERR_ARG, "the path %.200s... is too long", weights);
+    if (had)
+        TRY(file_copy(weights, old));
+    int status = save_weights(l, weights);
+    if (!status) {
+        status = file_write_all(config, json->bytes, (size_t)json->length);
+        if (status)
+            status = restore(status, had, weights, old);
+    }
+    if (had && file_exists(old)) {
+        char message[512];
+        int code = status_code();
+        snprintf(message, sizeof message, "%s", status_message());
+        if (file_remove(old) && status) /* a copy too many is no reason to fail */
+            status = fail(code, "%s", message);
+    }
+    return status;
+}
+
+int adapter_save(struct lora *l, const char *dir, const char *base)
+{
+    char weights[PATH_BYTES], config[PATH_BYTES], card[PATH_BYTES];
+    struct buffer json = {0};
+    if (!base)
+        base = adapter_base_name(l);
+    TRY(join(dir, ADAPTER_WEIGHTS, weights));
+    TRY(join(dir, ADAPTER_CONFIG, config));
+    TRY(join(dir, "README.md", card));
+    TRY(check_order(l));
+    int status = lora_json_write(&l->config, base, &json);
+    if (!status)
+        status = buffer_close(&json);
+    if (!status)
+        status = file_make_folder(dir);
+    if (!status)
+        status = write_card(l, card, base);
+    if (!status)
+        status = save_pair(l, weights, config, &json);
+    buffer_free(&json);
+    return status;
+}
