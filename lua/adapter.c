@@ -1,6 +1,7 @@
 /* adapter.c -- LoraConfig, get_peft_model, prepare_model_for_kbit_training. */
 #include "lua/adapter.h"
 #include "lua/model.h"
+#include "lua/peft.h"
 
 #include <string.h>
 
@@ -15,6 +16,7 @@ static int construct(lua_State *L)
     struct lora_config *c = bind_new(L, &lora_config_class, sizeof *c);
     bind_check(L, options_init(&lora_options, c));
     bind_options(L, 1, &lora_options, c);
+    bind_check(L, lora_config_check(c));
     return 1;
 }
 
@@ -31,7 +33,10 @@ static int get(lua_State *L)
 
 static int set(lua_State *L)
 {
-    return config_set(L, &lora_options, lua_lora_arg(L, 1));
+    struct lora_config *c = lua_lora_arg(L, 1);
+    int done = config_set(L, &lora_options, c);
+    bind_check(L, lora_config_check(c));
+    return done;
 }
 
 static int show(lua_State *L)
@@ -54,12 +59,36 @@ const struct lua_class lora_config_class = {
 
 /* --- functions ------------------------------------------------------------------------------- */
 
+/* The name as third argument or as {adapter_name = ...}; NULL = none given. */
+static const char *name_arg(lua_State *L)
+{
+    char found[80];
+    if (lua_istable(L, 3))
+        lua_getfield(L, 3, "adapter_name");
+    else
+        lua_settop(L, 3);
+    if (lua_isnil(L, -1))
+        return NULL;
+    if (lua_type(L, -1) != LUA_TSTRING)
+        bind_error(L, "get_peft_model: the adapter's name is a text, found %s",
+                   bind_describe(L, -1, found, sizeof found));
+    return lua_tostring(L, -1);
+}
+
 static int get_peft_model(lua_State *L)
 {
     struct model *m = lua_model_arg(L, 1);
     struct lora_config *c = lua_lora_arg(L, 2);
+    const char *name = name_arg(L);
+    struct lora_how how = {.seed = bind_host.seed, .frozen = c->inference_mode};
     struct lora *l;
-    bind_check(L, lora_attach(m, c, bind_host.seed, &l));
+    if (!name && lora_of(m))
+        return bind_error(L,
+                          "the model has an adapter already; hint: go on with the one it has, or "
+                          "give the new one a name: get_peft_model(model, config, \"name\")");
+    bind_check(L, lora_add(m, name ? name : "default", c, &how, &l));
+    bind_check(L, lora_activate(m, l->name));
+    peft_note_adapter(l);
     lua_settop(L, 1);
     return 1;
 }
@@ -74,7 +103,8 @@ static int prepare_kbit(lua_State *L)
 }
 
 const struct lua_method adapter_functions[] = {
-    {"get_peft_model", get_peft_model, "model = get_peft_model(model, LoraConfig{...})",
+    {"get_peft_model", get_peft_model,
+     "model = get_peft_model(model, LoraConfig{...}, name = \"default\")",
      "Gives the model a fresh adapter and freezes its own weights. The same model is returned.",
      &lora_options},
     {"prepare_model_for_kbit_training", prepare_kbit,

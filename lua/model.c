@@ -1,9 +1,11 @@
 /* model.c -- the Lua classes AutoModelForCausalLM and Model. */
 #include "lua/model.h"
-#include "engine/adapt/lora.h"
+#include "engine/adapt/lora_files.h"
 #include "engine/data/print.h"
 #include "engine/model/locate.h"
+#include "lua/adapter.h"
 #include "lua/hold.h"
+#include "lua/peft.h"
 #include "lua/runtime.h"
 
 #include <inttypes.h>
@@ -111,7 +113,7 @@ static void push_config(lua_State *L, const struct model *m)
     lua_setfield(L, -2, "use_cache");
 }
 
-static int from_pretrained(lua_State *L)
+int model_from_pretrained(lua_State *L)
 {
     char found[80];
     if (lua_type(L, 1) != LUA_TSTRING)
@@ -121,6 +123,11 @@ static int from_pretrained(lua_State *L)
     lua_settop(L, 2);
     struct load_options *o = hold_options(L, &from_pretrained_options);
     bind_options(L, 2, &from_pretrained_options, o);
+    if (!locate_any(name, o->revision, o->path, sizeof o->path) && adapter_is_folder(o->path)) {
+        lua_pushstring(L, o->path);
+        lua_replace(L, 1);
+        return peft_open_with_base(L, lua_tostring(L, 1));
+    }
     struct context *ctx = runtime_context(L);
     struct model_object *object = bind_new(L, &model_class, sizeof *object);
     double start = now();
@@ -140,8 +147,7 @@ static int from_pretrained(lua_State *L)
 static int num_parameters(lua_State *L)
 {
     struct model *m = lua_model_arg(L, 1);
-    struct lora *l = lora_of(m);
-    lua_pushinteger(L, model_parameters(m) + (l ? lora_parameters(l) : 0));
+    lua_pushinteger(L, model_parameters(m) + lora_all_parameters(m));
     return 1;
 }
 
@@ -162,8 +168,7 @@ static int add_trainable(void *ctx, const char *name, struct tensor *t)
 static int print_trainable_parameters(lua_State *L)
 {
     struct model *m = lua_model_arg(L, 1);
-    struct lora *l = lora_of(m);
-    int64_t all = model_parameters(m) + (l ? lora_parameters(l) : 0), trained = 0;
+    int64_t all = model_parameters(m) + lora_all_parameters(m), trained = 0;
     char a[32], b[32], line[200];
     bind_check(L, lora_walk_all(m, add_trainable, &trained));
     int n = snprintf(
@@ -171,30 +176,6 @@ static int print_trainable_parameters(lua_State *L)
         print_count(trained, a), print_count(all, b), 100.0 * (double)trained / (double)all);
     bind_write(line, (size_t)n);
     return 0;
-}
-
-/* model:disable_adapter(f): runs f with the adapter switched off, whatever happens in f. */
-static int disable_adapter(lua_State *L)
-{
-    struct model *m = lua_model_arg(L, 1);
-    struct lora *l = lora_of(m);
-    if (!l)
-        return bind_error(L,
-                          "disable_adapter: the model has no adapter; hint: get_peft_model(model, "
-                          "LoraConfig{...})");
-    if (lua_type(L, 2) != LUA_TFUNCTION)
-        return bind_error(
-            L, "disable_adapter wants a function; hint: model:disable_adapter(function() "
-               "... end)");
-    bool before = l->enabled;
-    lua_settop(L, 2);
-    lora_enable(l, false);
-    int status = lua_pcall(L, 0, LUA_MULTRET, 0);
-    if (lora_of(m) == l)
-        lora_enable(l, before);
-    if (status)
-        return lua_error(L);
-    return lua_gettop(L) - 1;
 }
 
 static int eval_mode(lua_State *L)
@@ -247,8 +228,39 @@ static const struct lua_method methods[] = {
     {"num_parameters", num_parameters, "model:num_parameters()", "Number of weights.", NULL},
     {"get_memory_footprint", get_memory_footprint, "model:get_memory_footprint()",
      "Bytes of the weights as they are kept.", NULL},
-    {"disable_adapter", disable_adapter, "model:disable_adapter(function() ... end)",
-     "Runs a function with the adapter switched off: the base model speaks.", NULL},
+    {"save_pretrained", peft_save_pretrained, "model:save_pretrained(dir, {...})",
+     "Saves the adapters for PEFT, vLLM and lorash: adapter_config.json, "
+     "adapter_model.safetensors.",
+     &peft_save_options},
+    {"add_adapter", peft_add_adapter, "model:add_adapter(name, LoraConfig{...})",
+     "Gives the model another fresh adapter; it becomes active only if it is the first.",
+     &lora_options},
+    {"load_adapter", peft_load_adapter, "model:load_adapter(dir, name, {is_trainable = false})",
+     "Loads a saved adapter beside those that are there; set_adapter(name) makes it the active "
+     "one.",
+     &peft_load_options},
+    {"set_adapter", peft_set_adapter, "model:set_adapter(name)",
+     "Makes this adapter the active one.", NULL},
+    {"delete_adapter", peft_delete_adapter, "model:delete_adapter(name)",
+     "Takes an adapter off and forgets it.", NULL},
+    {"disable_adapter", peft_disable_adapter, "model:disable_adapter(function() ... end)",
+     "Runs a function with the adapter switched off: the base model speaks. Without a function the "
+     "adapter stays off until enable_adapter.",
+     NULL},
+    {"enable_adapter", peft_enable_adapter, "model:enable_adapter()",
+     "Switches the adapter on again after disable_adapter().", NULL},
+    {"merge_and_unload", peft_merge_and_unload,
+     "model = model:merge_and_unload({dtype = \"float32\"})",
+     "Writes the active adapter into the weights and takes all adapters off. The same model is "
+     "returned.",
+     &merge_options_table},
+    {"merge_adapter", peft_merge_adapter, "model:merge_adapter()",
+     "Writes the active adapter into the weights; unmerge_adapter gives the old ones back.",
+     &merge_options_table},
+    {"unmerge_adapter", peft_unmerge_adapter, "model:unmerge_adapter()",
+     "Undoes merge_adapter, to the bit.", NULL},
+    {"unload", peft_unload, "model = model:unload()",
+     "Takes all adapters off: the base model again. The same model is returned.", NULL},
     {"eval", eval_mode, "model:eval()", "Does nothing: dropout is on in training steps only.",
      NULL},
     {"train", eval_mode, "model:train()",
@@ -262,6 +274,9 @@ static const struct lua_method methods[] = {
 static const struct lua_property properties[] = {
     {"config", get_config, NULL, "The model's settings, as a table."},
     {"device", get_device, NULL, "Where the weights are."},
+    {"active_adapter", peft_active_adapter, NULL, "Name of the active adapter; nil without one."},
+    {"peft_config", peft_config_of, NULL,
+     "Configurations of the adapters by name; nil without one."},
     {"name_or_path", get_name, NULL, "The file the model came from."},
     {NULL, NULL, NULL, NULL},
 };
@@ -278,7 +293,7 @@ const struct lua_class model_class = {
 };
 
 static const struct lua_method auto_statics[] = {
-    {"from_pretrained", from_pretrained,
+    {"from_pretrained", model_from_pretrained,
      "AutoModelForCausalLM.from_pretrained(path, {dtype = \"auto\"})",
      "Opens a model: a GGUF file, a folder with config.json and safetensors, or a name on the hub "
      "that was downloaded before. Weights stay as stored unless dtype says otherwise.",

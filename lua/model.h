@@ -11,6 +11,9 @@ extern const struct option_table from_pretrained_options;
 /* The model at 'arg', or an error. Borrowed. */
 struct model *lua_model_arg(lua_State *L, int arg);
 
+/* AutoModelForCausalLM.from_pretrained(name, {...}) */
+int model_from_pretrained(lua_State *L);
+
 /* model:generate(...), in lua/generate.c */
 int model_generate(lua_State *L);
 

@@ -13,6 +13,7 @@
 #include "lua/lib.h"
 #include "lua/number.h"
 #include "lua/model.h"
+#include "lua/peft.h"
 #include "lua/strict.h"
 #include "lua/tensor.h"
 #include "lua/tokenizer.h"
@@ -27,10 +28,25 @@
 /* --- what there is: one row each -------------------------------------------------------------- */
 
 const struct lua_class *const lua_classes[] = {
-    &frame_class,          &column_class,  &dataset_class,        &tokenizer_class,
-    &auto_tokenizer_class, &tensor_class,  &auto_model_class,     &model_class,
-    &state_dict_class,     &text_class,    &lora_config_class,    &training_arguments_class,
-    &sft_config_class,     &trainer_class, &early_stopping_class, NULL,
+    &frame_class,
+    &column_class,
+    &dataset_class,
+    &tokenizer_class,
+    &auto_tokenizer_class,
+    &tensor_class,
+    &auto_model_class,
+    &model_class,
+    &state_dict_class,
+    &text_class,
+    &lora_config_class,
+    &training_arguments_class,
+    &sft_config_class,
+    &trainer_class,
+    &early_stopping_class,
+    &peft_model_class,
+    &peft_config_class,
+    &auto_peft_class,
+    NULL,
 };
 
 extern const struct lua_method help_functions[], cli_functions[];
@@ -53,6 +69,9 @@ const struct option_table *const option_tables[] = {
     &from_pretrained_options,
     &generation_options,
     &lora_options,
+    &peft_load_options,
+    &peft_save_options,
+    &merge_options_table,
     &training_arguments,
     &sft_config,
     &sft_trainer_options,

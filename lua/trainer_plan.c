@@ -38,8 +38,7 @@ static void print_rows(lua_State *L, const struct trainer_object *o, struct toke
 
 static void print_trainable(lua_State *L, const struct trainer_object *o)
 {
-    struct lora *l = lora_of(o->model);
-    int64_t all = model_parameters(o->model) + (l ? lora_parameters(l) : 0);
+    int64_t all = model_parameters(o->model) + lora_all_parameters(o->model);
     int64_t trained = trainer_trainable(o->trainer);
     bind_note(L, "trainable params: %s || all params: %s || trainable%%: %.4f", grouped(trained),
               grouped(all), 100.0 * (double)trained / (double)all);

@@ -490,3 +490,12 @@ int64_t lora_parameters(const struct lora *l)
         n += tensor_count(l->copy[i].tensor);
     return n;
 }
+
+int64_t lora_all_parameters(const struct model *m)
+{
+    const struct lora_set *set = lora_set_of(m);
+    int64_t n = 0;
+    for (int64_t i = 0; set && i < set->count; i++)
+        n += lora_parameters(set->items[i]);
+    return n;
+}

@@ -111,6 +111,7 @@ int lora_entries(struct lora *l, lora_visit visit, void *ctx);
 int lora_walk(struct lora *l, model_visit visit, void *ctx);
 
 int64_t lora_parameters(const struct lora *l);
+int64_t lora_all_parameters(const struct model *m); /* of all adapters; 0 without one */
 
 /* Every tensor of the model and its adapters under its state_dict name: with an adapter, names get
  * PEFT's "base_model.model.", targeted layers "base_layer" and saved ones "original_module". */

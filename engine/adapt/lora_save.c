@@ -26,13 +26,14 @@ static int join(const char *dir, const char *name, char *out)
 
 const char *adapter_base_name(const struct lora *l)
 {
-    const char *path = l->model->path;
+    const struct model *m = l->model;
+    const char *name = m->name ? m->name : m->path;
     if (l->config.base_model_name_or_path && *l->config.base_model_name_or_path)
         return l->config.base_model_name_or_path;
-    if (!path || file_is_folder(path))
-        return path;
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
+    if (!name || file_is_folder(name) || !file_exists(name))
+        return name; /* a folder, or a name on the hub */
+    const char *slash = strrchr(name, '/');
+    return slash ? slash + 1 : name;
 }
 
 /* --- weights --------------------------------------------------------------------------------- */

@@ -244,6 +244,8 @@ static int check_refused(const struct option_table *t, const struct option *o, c
 {
     if (o->type != OPTION_REFUSED && (!o->refused || !listed(o->refused, value)))
         return OK;
+    if (o->type == OPTION_REFUSED)
+        return fail(ERR_ARG, "%s: %s is not available; hint: %s", t->name, o->name, o->note);
     return fail(ERR_ARG, "%s: %s = %.60s is not available; hint: %s", t->name, o->name, value,
                 o->note);
 }

@@ -284,7 +284,7 @@ static void not_available(void **state)
     refused(options_set_bool(&table, dora, &t, true), "dora = true is not available");
     refused(options_parse(&table, dora, &t, "true"), "is not available; hint: leave it out");
     assert_int_equal(options_set_bool(&table, eva, &t, false), OK);
-    refused(options_set_bool(&table, eva, &t, true), "eva_config = true is not available");
+    refused(options_set_bool(&table, eva, &t, true), "eva_config is not available");
     refused(options_set_text(&table, eva, &t, "x"), "is not available");
     refused(options_set_int(&table, eva, &t, 1), "is not available");
     refused(options_set_number(&table, eva, &t, 1.5), "is not available");
