@@ -220,6 +220,8 @@ static const struct lua_method methods[] = {
     {"generate", model_generate, "model:generate(tokenizer, text, {max_new_tokens = 100, ...})",
      "Continues a text (or a list of texts, or token ids). Gives a text that knows its statistics.",
      &generation_options},
+    {"logits", model_logits_call, "model:logits(ids)",
+     "What the model expects after each token of a list: a Tensor of [tokens, vocabulary].", NULL},
     {"state_dict", model_state_dict, "model:state_dict()",
      "All tensors by name: index it, walk it with :pairs(), list names with :keys(\"*q_proj*\").",
      NULL},

@@ -17,6 +17,9 @@ int model_from_pretrained(lua_State *L);
 /* model:generate(...), in lua/generate.c */
 int model_generate(lua_State *L);
 
+/* model:logits(ids), in lua/forward.c */
+int model_logits_call(lua_State *L);
+
 /* model:state_dict(), in lua/state_dict.c */
 int model_state_dict(lua_State *L);
 
