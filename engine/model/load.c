@@ -27,8 +27,7 @@ static int find_architecture(const char *path, const char *type, const struct ar
     return fail(ERR_FORMAT, "%s: a model of type '%s' cannot be opened", path, type);
 }
 
-/* "auto", "float32", "bfloat16" ...: NULL format = as stored */
-static int wanted_format(const char *dtype, const struct format **out)
+int model_wanted_format(const char *dtype, const struct format **out)
 {
     static const struct {
         const char *name, *format;
@@ -96,7 +95,7 @@ int model_load_named(struct context *ctx, const char *path, const char *name, co
     m->ctx = context_keep(ctx);
     m->path = mem_text(path, strlen(path));
     m->name = mem_text(name, strlen(name));
-    int status = m->path && m->name ? wanted_format(dtype, &m->format) : ERR_MEMORY;
+    int status = m->path && m->name ? model_wanted_format(dtype, &m->format) : ERR_MEMORY;
     if (!status)
         status = open_source(path, &m->config, &source);
     if (!status && (status = config_check(&m->config)))
@@ -107,8 +106,11 @@ int model_load_named(struct context *ctx, const char *path, const char *name, co
         status = m->arch->build(m, source);
     if (!status)
         status = source->leftover(source);
-    if (source)
+    if (source) {
+        m->config_json = source->config_json;
+        source->config_json = NULL;
         source->close(source);
+    }
     if (status) {
         model_release(m);
         return status;

@@ -85,6 +85,10 @@ int model_load(struct context *ctx, const char *path, const char *dtype,
 int model_load_named(struct context *ctx, const char *path, const char *name, const char *dtype,
                      struct model **out) MUST_CHECK;
 
+/* The format of a dtype's name: "float32", "f32", "bfloat16" ...; NULL for NULL and "auto", which
+ * mean as stored. Errors: ERR_ARG. */
+int model_wanted_format(const char *dtype, const struct format **out) MUST_CHECK;
+
 struct model *model_keep(struct model *m);
 void model_release(struct model *m); /* NULL is fine */
 

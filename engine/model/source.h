@@ -18,6 +18,7 @@ struct weight_source {
     /* ERR_FORMAT naming a tensor that nobody asked for. */
     int (*leftover)(struct weight_source *s);
     void (*close)(struct weight_source *s);
+    char *config_json; /* the text of the model's config.json, owned; NULL = it has none */
 };
 
 #endif

@@ -336,7 +336,8 @@ int source_gguf_open(const char *path, struct model_config *config, struct weigh
     struct gguf_source *s = mem_calloc(1, sizeof *s);
     if (!s)
         return ERR_MEMORY;
-    s->base = (struct weight_source){path, gguf_get, gguf_leftover, source_gguf_close};
+    s->base = (struct weight_source){
+        .path = path, .get = gguf_get, .leftover = gguf_leftover, .close = source_gguf_close};
     int status = gguf_open(path, &s->g);
     if (!status) {
         *config = (struct model_config){0};

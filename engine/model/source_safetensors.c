@@ -230,6 +230,7 @@ static void folder_close(struct weight_source *base)
     textmap_free(&s->names);
     mem_free(s->shards);
     mem_free(s->places);
+    mem_free(s->base.config_json);
     mem_free(s);
 }
 
@@ -244,9 +245,9 @@ static int join(char *out, size_t bytes, const char *folder, const char *name)
                                              : fail(ERR_ARG, "'%s': the path is too long", folder);
 }
 
-static int read_config(const char *folder, struct model_config *config)
+static int read_config(const char *folder, struct model_config *config, char **text)
 {
-    char path[4096], *json;
+    char path[4096];
     size_t length;
     TRY(join(path, sizeof path, folder, "config.json"));
     if (!file_exists(path)) {
@@ -258,11 +259,10 @@ static int read_config(const char *folder, struct model_config *config)
                           "PeftModel.from_pretrained(model, path)"
                         : "a model is a GGUF file, or a folder with config.json and safetensors");
     }
-    TRY(file_read(path, CONFIG_JSON_BYTES, &json, &length));
+    TRY(file_read(path, CONFIG_JSON_BYTES, text, &length));
     *config = (struct model_config){0};
-    int status = config_from_json(json, length, config);
+    int status = config_from_json(*text, length, config);
     config->name[0] = '\0'; /* _name_or_path is where its maker had it, not what it is called */
-    mem_free(json);
     return status ? fail_in(status, "%s", path) : OK;
 }
 
@@ -439,9 +439,10 @@ int source_safetensors_open(const char *path, struct model_config *config,
     struct folder_source *s = mem_calloc(1, sizeof *s);
     if (!s)
         return ERR_MEMORY;
-    s->base = (struct weight_source){path, folder_get, folder_leftover, folder_close};
+    s->base = (struct weight_source){
+        .path = path, .get = folder_get, .leftover = folder_leftover, .close = folder_close};
     bool there = whole || file_exists(path); /* else opening it says so, with near names */
-    int status = there ? read_config(folder, config) : OK;
+    int status = there ? read_config(folder, config, &s->base.config_json) : OK;
     if (!status && there)
         status = read_generation(folder, config);
     if (!status)

@@ -56,7 +56,8 @@ static int shadow_leftover(struct weight_source *s)
 
 static int shadow_of(struct model *real, struct context *ctx, struct model **out)
 {
-    struct shadow_source s = {{"plan", shadow_get, shadow_leftover, NULL}, real};
+    struct shadow_source s = {{.path = "plan", .get = shadow_get, .leftover = shadow_leftover},
+                              real};
     struct model *m = mem_calloc(1, sizeof *m);
     struct lora *adapter = lora_of(real), *copy;
     if (!m)
