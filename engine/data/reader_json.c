@@ -144,9 +144,9 @@ static int add_number(const struct builder *b, struct field *f, const struct jso
     double value;
     if (is_whole(j) && !column_parse_int(j->text, j->length, &whole))
         return json_fail(j,
-                         "row %" PRId64 ", column '%.60s': %.40s is an integer of over 64 bits; "
+                         "row %" PRId64 ", column '%.60s': %.*s is an integer of over 64 bits; "
                          "hint: {infer = false} keeps every value as text",
-                         b->rows + 1, f->name, j->text);
+                         b->rows + 1, f->name, (int)(j->length < 40 ? j->length : 40), j->text);
     if (f->column->type == COLUMN_INT)
         return column_add_int(f->column, whole);
     if (is_whole(j) && !exact(whole))

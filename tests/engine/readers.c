@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -341,6 +342,79 @@ static void test_writing(void **state)
     table_free(t);
 }
 
+/* --- public files: what Python reads from them (scripts/golden/data_tables.py) */
+
+static uint32_t adler32(const char *bytes, int64_t length)
+{
+    uint32_t a = 1, b = 0;
+    for (int64_t i = 0; i < length; i++) {
+        a = (a + (unsigned char)bytes[i]) % 65521;
+        b = (b + a) % 65521;
+    }
+    return b << 16 | a;
+}
+
+/* One line of the golden file; false when the data is not there. */
+static bool same_as_python(char *line)
+{
+    char *part[6], path[600];
+    int parts = 0;
+    for (char *p = line; parts < 6 && p;)
+        part[parts++] = strsep(&p, "\t");
+    assert_int_equal(parts, 6);
+    struct reader_options o = READER_DEFAULTS;
+    char *colon = strchr(part[0], ':');
+    if (colon) {
+        *colon = '\0';
+        o.field = colon + 1;
+    }
+    snprintf(path, sizeof path, "data/%s", part[0]);
+    const char *full = shared_path(path);
+    if (!full)
+        return false;
+    const struct reader *r;
+    struct table *t;
+    if (reader_for_path(full, &r) || reader_file(r, full, &o, &t))
+        fail_msg("%s", status_message());
+    struct buffer names = {0}, rows = {0};
+    for (int64_t i = 0; i < t->width; i++)
+        buffer_printf(&names, "%s%s", i ? "|" : "", t->names[i]);
+    assert_int_equal(buffer_close(&names), OK);
+    assert_int_equal(t->rows, atoll(part[1]));
+    assert_int_equal(t->width, atoll(part[2]));
+    assert_string_equal(names.bytes, part[5]);
+    if (atoll(part[4])) {
+        assert_int_equal(table_to_json(t, JSON_FORM_LINES, &rows), OK);
+        uint32_t sum = adler32(rows.bytes, rows.length);
+        if (rows.length != atoll(part[4]) || sum != strtoul(part[3], NULL, 10))
+            fail_msg("%s: %d bytes, sum %u", part[0], (int)rows.length, (unsigned)sum);
+    }
+    buffer_free(&names);
+    buffer_free(&rows);
+    table_free(t);
+    return true;
+}
+
+static void test_public_files(void **state)
+{
+    (void)state;
+    char *bytes, *line;
+    size_t length;
+    int files = 0;
+    assert_int_equal(file_read("tests/golden/data_tables.txt", 0, &bytes, &length), OK);
+    char *p = bytes;
+    bool there = true;
+    while (there && (line = strsep(&p, "\n")) && *line) {
+        there = same_as_python(line);
+        files += there;
+    }
+    mem_free(bytes);
+    if (!there)
+        skip();
+    assert_int_equal(files, 36);
+    assert_int_equal(file_open_count(), 0);
+}
+
 static void test_casts(void **state)
 {
     (void)state;
@@ -366,10 +440,11 @@ static void test_casts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),    cmocka_unit_test(test_types),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_damage),   cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_casts),    cmocka_unit_test(test_writing),
+        cmocka_unit_test(test_forms),        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_names),
+        cmocka_unit_test(test_damage),       cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_casts),        cmocka_unit_test(test_writing),
+        cmocka_unit_test(test_public_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
