@@ -66,7 +66,10 @@ static void line(struct writing *w, int depth)
     if (w->how.indent < 0)
         return;
     buffer_text(w->out, "\n");
-    buffer_repeat(w->out, " ", (int64_t)w->how.indent * depth);
+    if (w->how.indent_text)
+        buffer_repeat(w->out, w->how.indent_text, depth);
+    else
+        buffer_repeat(w->out, " ", (int64_t)w->how.indent * depth);
 }
 
 static void write_value(struct writing *w, const struct value *v, int depth);

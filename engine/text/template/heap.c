@@ -1,0 +1,81 @@
+/* heap.c -- blocks of growing size, chained. */
+#include "engine/text/template/heap.h"
+#include "kernels/base/mem.h"
+#include "kernels/base/size.h"
+
+#include <string.h>
+
+enum { FIRST_BLOCK = 8 << 10, LARGEST_BLOCK = 1 << 20 };
+
+struct heap_block {
+    struct heap_block *before;
+    size_t pad; /* keeps the data behind aligned to 16 */
+};
+
+int heap_charge(struct heap *h, size_t bytes)
+{
+    if (bytes > h->limit || h->total > h->limit - bytes)
+        return fail(ERR_MEMORY, "more than %zu MiB of memory are needed", h->limit >> 20);
+    h->total += bytes;
+    return OK;
+}
+
+static int new_block(struct heap *h, size_t bytes)
+{
+    size_t size = h->size ? h->size * 2 : FIRST_BLOCK;
+    if (size > LARGEST_BLOCK)
+        size = LARGEST_BLOCK;
+    if (size < bytes)
+        size = bytes;
+    struct heap_block *b = mem_alloc(sizeof *b + size);
+    if (!b)
+        return ERR_MEMORY;
+    b->before = h->last;
+    h->last = b;
+    h->used = 0;
+    h->size = size;
+    return OK;
+}
+
+void *heap_alloc(struct heap *h, size_t bytes)
+{
+    size_t wanted;
+    if (!size_pad(bytes ? bytes : 1, 8, &wanted) || heap_charge(h, wanted))
+        return NULL;
+    if ((!h->last || wanted > h->size - h->used) && new_block(h, wanted))
+        return NULL;
+    char *at = (char *)(h->last + 1) + h->used;
+    h->used += wanted;
+    return at;
+}
+
+void *heap_array(struct heap *h, size_t count, size_t size)
+{
+    size_t bytes;
+    if (!size_mul(count, size, &bytes)) {
+        (void)fail(ERR_MEMORY, "%zu items of %zu bytes", count, size);
+        return NULL;
+    }
+    void *items = heap_alloc(h, bytes);
+    if (items)
+        memset(items, 0, bytes);
+    return items;
+}
+
+char *heap_text(struct heap *h, const char *bytes, size_t length)
+{
+    char *text = heap_alloc(h, length);
+    if (text && length)
+        memcpy(text, bytes, length);
+    return text;
+}
+
+void heap_free(struct heap *h)
+{
+    while (h->last) {
+        struct heap_block *b = h->last;
+        h->last = b->before;
+        mem_free(b);
+    }
+    h->used = h->size = h->total = 0;
+}
