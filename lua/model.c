@@ -232,7 +232,8 @@ static const struct lua_method methods[] = {
      "Bytes of the weights as they are kept.", NULL},
     {"save_pretrained", peft_save_pretrained, "model:save_pretrained(dir, {...})",
      "Saves the adapters for PEFT, vLLM and lorash: adapter_config.json, "
-     "adapter_model.safetensors.",
+     "adapter_model.safetensors. A model without adapter is saved whole, for transformers: "
+     "config.json, generation_config.json, model.safetensors.",
      &peft_save_options},
     {"add_adapter", peft_add_adapter, "model:add_adapter(name, LoraConfig{...})",
      "Gives the model another fresh adapter; it becomes active only if it is the first.",

@@ -5,6 +5,7 @@
 #include "engine/data/print.h"
 #include "engine/model/locate.h"
 #include "lua/adapter.h"
+#include "lua/export.h"
 #include "lua/hold.h"
 #include "lua/model.h"
 
@@ -51,6 +52,7 @@ const struct option_table peft_load_options = {
 struct save_options {
     char *base_model_name_or_path;
     struct text_list selected_adapters;
+    char *dtype, *max_shard_size; /* of a whole model */
 };
 
 static const struct option save_rows[] = {
@@ -58,10 +60,15 @@ static const struct option save_rows[] = {
            .doc = "the base model's name for other programs; default: where it was loaded from"),
     OPTION(struct save_options, selected_adapters, LIST, NULL, .aliases = "adapter_name",
            .doc = "names of the adapters to save; default: all"),
+    OPTION(struct save_options, dtype, TEXT, NULL, .aliases = "torch_dtype",
+           .choices = "auto,float32,float16,bfloat16",
+           .doc = "whole model: type of the weights in the files; default: as they are kept"),
+    OPTION(struct save_options, max_shard_size, TEXT, NULL,
+           .doc = "whole model: weights are cut into files of at most this size; default: \"5GB\""),
     {.name = "safe_serialization",
      .type = OPTION_NOTE,
      .doc = "safetensors or not",
-     .note = "safe_serialization: adapters are always saved as safetensors"},
+     .note = "safe_serialization: weights are always saved as safetensors"},
     {.name = "save_embedding_layers",
      .type = OPTION_NOTE,
      .doc = "repeat base embeddings",
@@ -71,7 +78,7 @@ static const struct option save_rows[] = {
 
 const struct option_table peft_save_options = {
     .name = "save_pretrained",
-    .doc = "How adapters are saved.",
+    .doc = "How adapters, or a whole model without one, are saved.",
     .rows = save_rows,
     .count = (int)(sizeof save_rows / sizeof *save_rows),
     .struct_bytes = sizeof(struct save_options),
@@ -274,6 +281,13 @@ int peft_save_pretrained(lua_State *L)
     struct save_options *o = hold_options(L, &peft_save_options);
     bind_options(L, 3, &peft_save_options, o);
     struct lora_set *set = lora_set_of(m);
+    if (!set)
+        return export_whole(L, m, dir, o->dtype, o->max_shard_size);
+    if (o->dtype || o->max_shard_size)
+        return bind_error(L,
+                          "save_pretrained: %s counts for a whole model, and this one has an "
+                          "adapter; hint: model = model:merge_and_unload() first",
+                          o->dtype ? "dtype" : "max_shard_size");
     for (int i = 0; i < o->selected_adapters.count; i++)
         if (!lora_find(m, o->selected_adapters.items[i]))
             return bind_error(L,

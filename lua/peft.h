@@ -21,7 +21,7 @@ int peft_merge_adapter(lua_State *L);
 int peft_unmerge_adapter(lua_State *L);
 int peft_unload(lua_State *L);
 
-/* model:save_pretrained(dir, {...}) of a model with an adapter. */
+/* model:save_pretrained(dir, {...}): the adapters, or the whole model when there is none. */
 int peft_save_pretrained(lua_State *L);
 
 /* Properties of Model. */

@@ -14,26 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct option rows[] = {
-    OPTION(struct save_config, dtype, TEXT, NULL, .aliases = "torch_dtype",
-           .choices = "auto,float32,float16,bfloat16",
-           .doc = "Type of the weights in the files; not given: as the model holds them."),
-    OPTION(struct save_config, max_shard_size, TEXT, "5GB",
-           .doc = "Weights are cut into files of at most this size: \"5GB\", \"200MB\"."),
-    {.name = "safe_serialization",
-     .type = OPTION_NOTE,
-     .doc = "Whether to write safetensors.",
-     .note = "safe_serialization: weights are always written as safetensors"},
-};
-
-const struct option_table save_options = {
-    .name = "save_pretrained",
-    .doc = "How a whole model is saved.",
-    .rows = rows,
-    .count = (int)COUNT_OF(rows),
-    .struct_bytes = sizeof(struct save_config),
-};
-
 /* --- types of the weights -------------------------------------------------------------------- */
 
 struct dtype_name {

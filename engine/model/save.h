@@ -4,14 +4,12 @@
 #define ENGINE_MODEL_SAVE_H
 
 #include "engine/core/buffer.h"
-#include "engine/core/options.h"
 #include "engine/model/model.h"
 
 struct save_config {
-    char *dtype;          /* NULL: as stored */
-    char *max_shard_size; /* "5GB" */
+    const char *dtype;          /* NULL: as stored */
+    const char *max_shard_size; /* NULL: "5GB" */
 };
-extern const struct option_table save_options;
 
 /* Writes the model into 'folder', made when it is missing; a folder that is there keeps its other
  * files, and keeps all of them when a call fails (engine/core/folder_save.h). config.json is the

@@ -26,7 +26,7 @@ static struct model *open_model(struct context *ctx, const char *path, const cha
 
 static int save_to(struct model *m, const char *folder, const char *dtype, const char *shard)
 {
-    struct save_config c = {(char *)dtype, (char *)shard};
+    struct save_config c = {dtype, shard};
     return model_save(m, folder, &c, NULL);
 }
 

@@ -1,0 +1,52 @@
+-- Whole models and adapters written for other programs, and read back.
+local tap = require "tap"
+
+local folder = os.tmpname()
+os.remove(folder)
+assert(os.execute("mkdir -p " .. folder))
+local path = "tests/golden/llama_untied_mha.gguf"
+local ids = { 3, 1, 4, 1, 5, 9, 2, 6 }
+local function load(from, options) return AutoModelForCausalLM.from_pretrained(from, options) end
+local function text_of(name)
+    local file = assert(io.open(name))
+    local text = file:read("a")
+    file:close()
+    return text
+end
+-- the largest difference of two models' logits
+local function apart(a, b)
+    local d = (a:logits(ids) - b:logits(ids)):reshape(-1)
+    return math.max(d:max():item(), (d * -1):max():item())
+end
+
+local model = load(path)
+
+-- a folder
+local dir = folder .. "/whole"
+model:save_pretrained(dir)
+local again = load(dir)
+tap.eq(apart(model, again), 0.0, "a saved model is the same model")
+tap.ok(text_of(dir .. "/config.json"):find('"model_type": "llama"', 1, true), "has a config.json")
+tap.ok(text_of(dir .. "/generation_config.json"):find("_from_model_config", 1, true), "and a generation_config.json")
+tap.raises(function() again:save_pretrained(dir) end, "opened from there", "not over itself")
+tap.raises(function() model:save_pretrained(dir, { dtype = "int8" }) end, "int8")
+tap.raises(function() model:save_pretrained(dir, { max_shard_size = "5 XB" }) end, "5 XB")
+tap.raises(function() model:save_pretrained(dir, { dtyp = "float32" }) end, "dtype")
+tap.raises(function() model:save_pretrained() end, "folder")
+model:save_pretrained(dir, { dtype = "bfloat16", max_shard_size = "20KB" })
+tap.ok(text_of(dir .. "/model.safetensors.index.json"):find("weight_map", 1, true), "several files have an index")
+tap.ok(not io.open(dir .. "/model.safetensors"), "what was one file before is gone")
+local narrow = load(dir)
+tap.ok(apart(model, narrow) < 0.1 and apart(model, narrow) > 0, "bfloat16 is a little off")
+
+-- with an adapter the adapter is saved; merged, the whole model
+local adapted = get_peft_model(load(path), LoraConfig{ r = 2, init_lora_weights = false })
+tap.raises(function() adapted:save_pretrained(folder .. "/adapter", { dtype = "float32" }) end, "merge_and_unload")
+local wanted = adapted:logits(ids)
+adapted = adapted:merge_and_unload()
+adapted:save_pretrained(folder .. "/merged")
+local merged = load(folder .. "/merged")
+tap.eq(apart(adapted, merged), 0.0, "a merged model is saved whole")
+
+os.execute("rm -rf " .. folder)
+tap.done()
