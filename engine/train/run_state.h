@@ -43,6 +43,7 @@ void run_state_free(struct run_state *s); /* zeroed is fine */
 int run_state_of(struct trainer *t, struct run_state *out) MUST_CHECK;
 
 void run_state_write(struct buffer *out, const struct run_state *s);
+void run_state_write_logs(struct json_writer *w, const struct run_state *s);
 int run_state_parse(const char *bytes, size_t length, struct run_state *out) MUST_CHECK;
 
 /* Can a trainer that stands on 'now' go on from 'saved'? ERR_ARG with what differs and a hint; what

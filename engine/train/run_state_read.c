@@ -124,8 +124,11 @@ static int read_data(struct json *j, const char *what, struct run_data *d)
             TRY(take_count(j, "targets", 0, &d->targets));
         } else if (json_is(j, "sha256")) {
             TRY(json_next(j));
-            if (j->kind != JSON_STRING || j->length != 64)
-                return json_fail(j, "%s: sha256: expected 64 digits", what);
+            bool good = j->kind == JSON_STRING && j->length == 64;
+            for (int i = 0; i < 64 && good; i++)
+                good = j->text[i] && strchr("0123456789abcdef", j->text[i]);
+            if (!good)
+                return json_fail(j, "%s: sha256: expected 64 hexadecimal digits", what);
             memcpy(d->sha256, j->text, 64);
         } else {
             TRY(json_skip_value(j));
