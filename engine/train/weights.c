@@ -1,6 +1,6 @@
 /* weights.c -- writing and reading the tensors of a run. */
 #include "engine/train/weights.h"
-#include "engine/adapt/lora.h"
+#include "engine/adapt/lora_files.h"
 #include "engine/core/buffer.h"
 #include "engine/core/file.h"
 #include "engine/formats/safetensors.h"
@@ -42,19 +42,15 @@ static void entries_free(struct entries *e)
     mem_free(e->items);
 }
 
-/* "prefix" + name, without the "strip" somewhere inside. */
-static int entries_add(struct entries *e, const char *prefix, const char *name, const char *strip,
-                       struct tensor *p)
+/* Under the name "prefix" + name. */
+static int entries_add(struct entries *e, const char *prefix, const char *name, struct tensor *p)
 {
-    const char *dtype = dtype_of(p), *hole = strip ? strstr(name, strip) : NULL;
-    size_t head = hole ? (size_t)(hole - name) : strlen(name);
+    const char *dtype = dtype_of(p);
     struct buffer b = {0};
     if (!dtype)
         return fail(ERR_INTERNAL, "%s cannot be written", name);
     TRY(mem_grow((void **)&e->items, &e->room, e->count + 1, sizeof *e->items));
-    buffer_text(&b, prefix);
-    buffer_add(&b, name, head);
-    buffer_text(&b, hole ? hole + strlen(strip) : "");
+    buffer_printf(&b, "%s%s", prefix, name);
     if (buffer_close(&b)) {
         buffer_free(&b);
         return ERR_MEMORY;
@@ -85,24 +81,18 @@ static int entries_write(struct entries *e, const char *folder, const char *name
 
 /* --- for others ------------------------------------------------------------------------------- */
 
-static int add_adapter(void *ctx, const char *name, struct tensor *p)
-{
-    return entries_add(ctx, "", name, ".default",
-                       p); /* PEFT's files leave the adapter's name out */
-}
-
 static int add_weight(void *ctx, const char *name, struct tensor *p)
 {
-    return entries_add(ctx, "", name, NULL, p);
+    return entries_add(ctx, "", name, p);
 }
 
-static int write_weights(struct model *m, const char *folder)
+/* The whole model. */
+static int write_model(struct model *m, const char *folder)
 {
     struct entries e = {0};
-    struct lora *l = lora_of(m);
-    int status = l ? lora_walk(l, add_adapter, &e) : model_walk(m, add_weight, &e);
+    int status = model_walk(m, add_weight, &e);
     if (!status)
-        status = entries_write(&e, folder, l ? "adapter_model.safetensors" : "model.safetensors");
+        status = entries_write(&e, folder, "model.safetensors");
     entries_free(&e);
     return status;
 }
@@ -110,8 +100,9 @@ static int write_weights(struct model *m, const char *folder)
 static void readme_text(struct buffer *b, const struct model *m,
                         const struct training_arguments *args)
 {
-    bool adapter = lora_of(m) != NULL;
-    const char *base = m->path ? m->path : m->config.name;
+    struct lora *adapter = lora_of(m);
+    const char *base = adapter ? adapter_base_name(adapter) : m->name ? m->name : m->path;
+    base = base ? base : m->config.name;
     buffer_printf(b, "---\nbase_model: ");
     json_quote(b, base, strlen(base));
     buffer_printf(b,
@@ -178,8 +169,9 @@ int weights_export(struct model *m, const struct tokenizer *tokenizer,
     (void)tokenizer;
     TRY(check_folder(m, folder));
     TRY(file_make_folder(folder));
-    TRY(write_weights(m, folder));
-    return write_readme(m, args, folder);
+    TRY(write_readme(m, args, folder));
+    struct lora *l = lora_of(m);
+    return l ? adapter_save(l, folder, NULL) : write_model(m, folder);
 }
 
 /* --- for resuming ----------------------------------------------------------------------------- */
@@ -262,10 +254,10 @@ int weights_write_state(struct trainer *t, const char *folder)
     for (int64_t i = 0; i < t->trained_count && !status; i++) {
         struct trained *x = &t->trained[i];
         if (!files_find(&f, x, &file, &index))
-            status = entries_add(&e, "weight.", x->name, NULL, x->param);
+            status = entries_add(&e, "weight.", x->name, x->param);
         for (int s = 0; s < t->optimiser->states && !status; s++) {
             state_name(s, prefix);
-            status = entries_add(&e, prefix, x->name, NULL, x->state[s]);
+            status = entries_add(&e, prefix, x->name, x->state[s]);
         }
     }
     files_close(&f);

@@ -35,11 +35,10 @@ void run_close(struct run *r);
 void run_to(struct run *r, int64_t steps, int micro);
 void run_to_end(struct run *r);
 
-/* Everything that must not differ: trained weights, optimiser state, counters, log without times.
- * The text says what it is made of, for messages. */
+/* Everything that must not differ: trained weights, optimiser state, counters, log without times. */
 uint64_t run_hash(struct run *r);
 
-/* A fresh folder under TMPDIR, and its removal. */
+/* A fresh folder under TMPDIR (default: in memory), and its removal. */
 void run_folder(char out[256]);
 void run_folder_remove(const char *folder);
 
