@@ -475,7 +475,10 @@ static void failed_save_pauses(void **state)
         run_start(&r);
         do {
             if (broken && r.t->save_pending && !r.t->eval_pending && !r.t->in_eval && !errors) {
-                file_fail_at(25, ENOSPC);
+                mem_fail_at(40, 1);
+                assert_int_equal(trainer_next(r.t, &e), ERR_MEMORY);
+                mem_fail_at(0, 0);
+                file_fail_at(60, ENOSPC);
                 assert_int_equal(trainer_next(r.t, &e), ERR_IO);
                 file_fail_at(0, 0);
                 errors++;
