@@ -48,6 +48,15 @@ int added_add(struct added *a, const char *text, size_t length, struct added_tok
     return OK;
 }
 
+void added_remove(struct added *a, const char *text, size_t length)
+{
+    int32_t node = length > 0 ? a->first[(unsigned char)text[0]] : 0;
+    for (size_t i = 1; i < length && node; i++)
+        node = child_of(a, node, (unsigned char)text[i]);
+    if (node)
+        a->nodes[node].token = -1;
+}
+
 /* Longest token that starts at p; *end is behind it. NULL = none. */
 static const struct added_token *longest(const struct added *a, const char *p, const char *limit,
                                          const char **end)

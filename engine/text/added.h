@@ -37,6 +37,9 @@ struct added { /* zeroed = empty */
 int added_add(struct added *a, const char *text, size_t length,
               struct added_token token) MUST_CHECK;
 
+/* Takes the token with this text out again; none is fine. */
+void added_remove(struct added *a, const char *text, size_t length);
+
 struct added_match {
     const char *start, *end; /* white space that it swallows included */
     int32_t id;

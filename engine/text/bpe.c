@@ -1,6 +1,7 @@
 /* bpe.c -- byte-pair merging of one piece of text. */
 #include "engine/text/bpe.h"
 #include "engine/core/hash.h"
+#include "engine/core/utf8.h"
 #include "kernels/base/mem.h"
 
 #include <string.h>
@@ -73,23 +74,138 @@ static inline uint64_t find_merge(const struct bpe *b, int32_t left, int32_t rig
     return m->pair == EMPTY ? NO_MERGE : (uint64_t)m->rank << 32 | (uint32_t)m->id;
 }
 
+/* As find_merge; a merge that gives an unused piece leaves its parts behind, so that the piece can
+ * be taken apart at the end. */
+static inline uint64_t see_merge(const struct bpe *b, int32_t left, int32_t right)
+{
+    uint64_t m = find_merge(b, left, right);
+    if (b->parts && m != NO_MERGE && b->vocab->tokens[(uint32_t)m].type == PIECE_UNUSED)
+        b->parts[(uint32_t)m] = (struct bpe_parts){left, right};
+    return m;
+}
+
+/* Which characters stand before U+2581 inside tokens that merges make, by their last byte. */
+static void find_cuts(struct bpe *b)
+{
+    static const char blank[] = "\xE2\x96\x81";
+    /* a run of unknown characters must not go across */
+    b->cuts = b->unk < 0 || !b->fuse_unk || vocab_find(b->vocab, blank, 3) >= 0;
+    for (uint64_t i = 0; b->cuts && i <= b->mask; i++) {
+        if (b->merges[i].pair == EMPTY)
+            continue;
+        const struct token *t = &b->vocab->tokens[b->merges[i].id];
+        for (uint32_t k = 3; k + 3 <= t->spelling_length; k++)
+            if (!memcmp(t->spelling + k, blank, 3) && memcmp(t->spelling + k - 3, blank, 3) != 0)
+                b->no_cut[(uint8_t)t->spelling[k - 1] >> 3] |=
+                    (uint8_t)(1 << (t->spelling[k - 1] & 7));
+        for (uint32_t k = 1; k < 3 && k + 3 <= t->spelling_length; k++)
+            if (!memcmp(t->spelling + k, blank, 3))
+                b->no_cut[(uint8_t)t->spelling[k - 1] >> 3] |=
+                    (uint8_t)(1 << (t->spelling[k - 1] & 7));
+    }
+}
+
+static int finish_characters(struct bpe *b, const struct vocab *v)
+{
+    for (int c = 0; c < 128; c++) {
+        char text = (char)c;
+        b->ascii_ids[c] = vocab_find(v, &text, 1);
+    }
+    bool unused = false;
+    for (int32_t id = 0; id < v->count; id++)
+        unused |= v->tokens[id].type == PIECE_UNUSED;
+    if (unused) {
+        b->parts = mem_alloc((size_t)v->count * sizeof *b->parts);
+        if (!b->parts)
+            return ERR_MEMORY;
+        memset(b->parts, 0xFF, (size_t)v->count * sizeof *b->parts);
+    }
+    find_cuts(b);
+    return OK;
+}
+
 int bpe_finish(struct bpe *b, const struct vocab *v)
 {
     bool found;
     int32_t old;
-    vocab_byte_ids(v, b->byte_ids);
-    for (int32_t id = 0; b->whole_first && id < v->count; id++)
-        if (v->tokens[id].spelling && !(v->tokens[id].flags & TOKEN_ADDED))
-            TRY(textmap_add(&b->by_bytes, v->tokens[id].bytes, v->tokens[id].length, id, &found,
-                            &old));
-    return b->merges ? OK : bpe_reserve(b, 0);
+    b->vocab = v;
+    vocab_byte_ids(v, b->characters, b->byte_ids);
+    for (int32_t id = 0; b->whole_first && id < v->count; id++) {
+        const struct token *t = &v->tokens[id];
+        const char *key = b->characters ? t->spelling : t->bytes;
+        if (t->spelling && !(t->flags & TOKEN_ADDED))
+            TRY(textmap_add(&b->by_bytes, key, b->characters ? t->spelling_length : t->length, id,
+                            &found, &old));
+    }
+    if (!b->merges)
+        TRY(bpe_reserve(b, 0));
+    return b->characters ? finish_characters(b, v) : OK;
 }
 
-/* Writes the first symbols, one for each byte, to 'ids' and returns how many. */
+struct symbols {
+    int32_t *ids;
+    int64_t n;
+    bool unknown; /* an unknown token is due: it may still grow */
+};
+
+static void flush_unknown(const struct bpe *b, struct symbols *s)
+{
+    if (s->unknown)
+        s->ids[s->n++] = b->unk;
+    s->unknown = false;
+}
+
+/* A character without a token: the tokens of its bytes when all of them exist, else the unknown
+ * token. As in the reference, bytes do not end a run of unknown characters. */
+static void put_unknown(const struct bpe *b, struct symbols *s, const char *p, int bytes)
+{
+    bool all = b->byte_fallback;
+    for (int i = 0; i < bytes && all; i++)
+        all = b->byte_ids[(unsigned char)p[i]] >= 0;
+    if (all) {
+        for (int i = 0; i < bytes; i++)
+            s->ids[s->n++] = b->byte_ids[(unsigned char)p[i]];
+        return;
+    }
+    if (b->unk < 0)
+        return;
+    if (!b->fuse_unk)
+        flush_unknown(b, s);
+    s->unknown = true;
+}
+
+static int64_t first_characters(const struct bpe *b, const char *p, size_t length, int32_t *ids)
+{
+    const char *end = p + length;
+    struct symbols s = {ids, 0, false};
+    while (p < end) {
+        uint32_t cp;
+        size_t n = 0;
+        int32_t id = b->frozen.edges ? trie_longest(&b->frozen, p, end, &n) : -1;
+        if (id < 0) {
+            int used = utf8_decode(p, end, &cp);
+            n = used ? (size_t)used : 1;
+            id = n == 1 && used ? b->ascii_ids[(unsigned char)*p] : vocab_find(b->vocab, p, n);
+        }
+        if (id >= 0) {
+            flush_unknown(b, &s);
+            ids[s.n++] = id;
+        } else {
+            put_unknown(b, &s, p, (int)n);
+        }
+        p += n;
+    }
+    flush_unknown(b, &s);
+    return s.n;
+}
+
+/* Writes the first symbols, at most one for each byte, to 'ids' and returns how many. */
 static int64_t first_symbols(const struct bpe *b, const char *piece, size_t length, int32_t *ids)
 {
     int64_t n = 0;
     bool last_unknown = false;
+    if (b->characters)
+        return first_characters(b, piece, length, ids);
     for (size_t i = 0; i < length; i++) {
         int32_t id = b->byte_ids[(unsigned char)piece[i]];
         bool unknown = id < 0;
@@ -107,7 +223,7 @@ static int merge_short(const struct bpe *b, int32_t *ids, int n)
 {
     uint64_t merge[SHORT]; /* of ids[i], ids[i + 1] */
     for (int i = 0; i + 1 < n; i++)
-        merge[i] = find_merge(b, ids[i], ids[i + 1]);
+        merge[i] = see_merge(b, ids[i], ids[i + 1]);
     while (n > 1) {
         int best = 0;
         for (int i = 1; i + 1 < n; i++)
@@ -121,9 +237,9 @@ static int merge_short(const struct bpe *b, int32_t *ids, int n)
             memmove(merge + best, merge + best + 1, (size_t)(n - best - 2) * sizeof *merge);
         n--;
         if (best > 0)
-            merge[best - 1] = find_merge(b, ids[best - 1], ids[best]);
+            merge[best - 1] = see_merge(b, ids[best - 1], ids[best]);
         if (best + 1 < n)
-            merge[best] = find_merge(b, ids[best], ids[best + 1]);
+            merge[best] = see_merge(b, ids[best], ids[best + 1]);
     }
     return n;
 }
@@ -166,7 +282,7 @@ struct chain {
 
 static void consider(const struct bpe *b, const struct chain *c, int64_t *heap_count, int32_t left)
 {
-    uint64_t m = find_merge(b, c->id[left], c->id[c->next[left]]);
+    uint64_t m = see_merge(b, c->id[left], c->id[c->next[left]]);
     if (m != NO_MERGE)
         heap_push(b->heap, heap_count, (m >> 32) << 32 | (uint32_t)left);
 }
@@ -192,13 +308,37 @@ static void merge_long(const struct bpe *b, const struct chain *c, int64_t n)
         c->id[at] = (int32_t)m;
         c->id[right] = -1;
         c->next[at] = c->next[right];
-        if (c->next[at] >= 0) {
+        if (c->next[at] >= 0)
             c->prev[c->next[at]] = at;
-            consider(b, c, &heap_count, at);
-        }
         if (c->prev[at] >= 0)
             consider(b, c, &heap_count, c->prev[at]);
+        if (c->next[at] >= 0)
+            consider(b, c, &heap_count, at);
     }
+}
+
+#define PARTS_DEPTH 256 /* of an unused piece: deeper ones stay whole */
+
+/* One id of the result; an unused piece is taken apart into the pieces it was merged from. */
+static int add_id(const struct bpe *b, struct id_list *out, int32_t id)
+{
+    int32_t stack[PARTS_DEPTH];
+    int depth = 0;
+    if (!b->parts)
+        return id_list_add(out, id);
+    stack[depth++] = id;
+    while (depth > 0) {
+        int32_t top = stack[--depth];
+        bool apart = b->vocab->tokens[top].type == PIECE_UNUSED && b->parts[top].left >= 0 &&
+                     depth + 2 <= PARTS_DEPTH;
+        if (!apart) {
+            TRY(id_list_add(out, top));
+            continue;
+        }
+        stack[depth++] = b->parts[top].right;
+        stack[depth++] = b->parts[top].left;
+    }
+    return OK;
 }
 
 static int encode_long(struct bpe *b, const char *piece, size_t length, struct id_list *out)
@@ -214,7 +354,7 @@ static int encode_long(struct bpe *b, const char *piece, size_t length, struct i
     merge_long(b, &c, n);
     for (int64_t i = 0; i < n; i++)
         if (c.id[i] >= 0)
-            TRY(id_list_add(out, c.id[i]));
+            TRY(add_id(b, out, c.id[i]));
     return OK;
 }
 
@@ -227,9 +367,9 @@ static int add_ids(struct id_list *out, const int32_t *ids, int n)
     return OK;
 }
 
-int bpe_encode(struct bpe *b, const char *piece, size_t length, struct id_list *out)
+static int encode_piece(struct bpe *b, const char *piece, size_t length, struct id_list *out)
 {
-    if (length > SHORT) {
+    if (length > SHORT || b->parts) {
         int32_t whole = b->whole_first ? textmap_find(&b->by_bytes, piece, length, -1) : -1;
         return whole >= 0 ? id_list_add(out, whole) : encode_long(b, piece, length, out);
     }
@@ -255,6 +395,35 @@ int bpe_encode(struct bpe *b, const char *piece, size_t length, struct id_list *
     return add_ids(out, ids, n);
 }
 
+/* Bytes of [p, end) up to the next place where the text may be cut: before a U+2581 whose
+ * neighbour never shares a token with it. */
+static size_t to_cut(const struct bpe *b, const char *p, const char *end)
+{
+    for (const char *q = p + 1; end - q >= 3; q++) {
+        q = memchr(q, '\xE2', (size_t)(end - q) - 2);
+        if (!q)
+            break;
+        if (q[1] != '\x96' || q[2] != '\x81' ||
+            (q - p >= 3 && memcmp(q - 3, "\xE2\x96\x81", 3) == 0) ||
+            b->no_cut[(uint8_t)q[-1] >> 3] >> (q[-1] & 7) & 1)
+            continue;
+        return (size_t)(q - p);
+    }
+    return (size_t)(end - p);
+}
+
+int bpe_encode(struct bpe *b, const char *piece, size_t length, struct id_list *out)
+{
+    if (!b->cuts || b->whole_first || b->parts)
+        return encode_piece(b, piece, length, out);
+    for (const char *end = piece + length; piece < end;) {
+        size_t n = to_cut(b, piece, end);
+        TRY(encode_piece(b, piece, n, out));
+        piece += n;
+    }
+    return OK;
+}
+
 void bpe_free(struct bpe *b)
 {
     mem_free(b->merges);
@@ -262,5 +431,7 @@ void bpe_free(struct bpe *b)
     mem_free(b->symbols);
     mem_free(b->heap);
     textmap_free(&b->by_bytes);
+    trie_free(&b->frozen);
+    mem_free(b->parts);
     memset(b, 0, sizeof *b);
 }

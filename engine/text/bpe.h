@@ -2,11 +2,16 @@
  *
  * The lowest-ranked pair is merged first, the leftmost among equals, until no pair has a rank.
  * Short pieces are scanned, long ones use a heap: n log n, nothing recursive. Pieces seen lately
- * come out of a cache. */
+ * come out of a cache.
+ *
+ * Merging starts from bytes (byte-level vocabularies) or from characters. SentencePiece's BPE is the
+ * same thing: the pair whose joined piece has the best score goes first, so merges are ranked by
+ * score and pieces of equal score share a rank. */
 #ifndef ENGINE_TEXT_BPE_H
 #define ENGINE_TEXT_BPE_H
 
 #include "engine/text/tokenizer.h"
+#include "engine/text/trie.h"
 #include "engine/text/vocab.h"
 
 struct bpe_merge {
@@ -17,15 +22,27 @@ struct bpe_merge {
 
 struct bpe_cached;
 
-struct bpe { /* zeroed = empty */
+struct bpe_parts {
+    int32_t left, right; /* -1 = not seen */
+};
+
+struct bpe {                   /* zeroed = empty */
+    const struct vocab *vocab; /* borrowed */
+    bool characters;           /* symbols are characters at first, not bytes */
+    bool byte_fallback;        /* a character without a token: its bytes' tokens <0x..> */
     struct bpe_merge *merges;
     uint64_t mask, seed;
     int64_t merge_count;
-    int32_t byte_ids[256];
-    int32_t unk;             /* for a byte without a token; -1 = the byte is dropped */
+    int32_t byte_ids[256];   /* of single bytes, or of <0x00> to <0xFF> with 'characters' */
+    int32_t ascii_ids[128];  /* with 'characters' */
+    int32_t unk;             /* for what has no token; -1 = it is dropped */
     bool fuse_unk;           /* a run of them is one */
     bool whole_first;        /* ignore_merges: a piece that is a token is that token */
     struct textmap by_bytes; /* with whole_first */
+    struct trie frozen;      /* user-defined pieces: symbols that no merge touches */
+    struct bpe_parts *parts; /* of unused pieces, which are taken apart again; NULL = none is */
+    bool cuts;               /* texts may be cut before U+2581: no token goes across, but for */
+    uint8_t no_cut[32];      /* those with one of these bytes before it */
     struct bpe_cached *cache;
     /* scratch of long pieces */
     int32_t *symbols; /* three arrays: id, previous, next */

@@ -1,7 +1,6 @@
-/* normalize.c -- Unicode normalisation NFC through utf8proc, the only file that uses it.
+/* normalize.c -- Unicode normalisation forms through utf8proc, the only file that uses it.
  *
- * Most texts need nothing: characters below U+0300 are in NFC by themselves. The library is opened
- * on first use, so that a program that never needs it starts without it. */
+ * The library is opened on first use, so that a program that never needs it starts without it. */
 #include "engine/text/normalize.h"
 #include "engine/text/unicode.h"
 #include "kernels/base/mem.h"
@@ -10,44 +9,56 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* utf8proc 2: ssize_t utf8proc_decompose(str, length, buffer, buffer length, options) and
- * ssize_t utf8proc_reencode(buffer, length, options); options STABLE 2, COMPOSE 8. */
+/* utf8proc 2: ssize_t utf8proc_decompose(str, length, buffer, buffer length, options),
+ * ssize_t utf8proc_reencode(buffer, length, options) and int32_t utf8proc_tolower(int32_t);
+ * options STABLE 2, COMPAT 4, COMPOSE 8, DECOMPOSE 16. */
 typedef ptrdiff_t (*decompose_fn)(const unsigned char *, ptrdiff_t, int32_t *, ptrdiff_t, int);
 typedef ptrdiff_t (*reencode_fn)(int32_t *, ptrdiff_t, int);
-#define OPTIONS (2 | 8)
+typedef int32_t (*tolower_fn)(int32_t);
+
+static const int form_options[] = {
+    [NORMAL_NFC] = 2 | 8,
+    [NORMAL_NFD] = 2 | 16,
+    [NORMAL_NFKC] = 2 | 4 | 8,
+    [NORMAL_NFKD] = 2 | 4 | 16,
+};
 
 static _Atomic(decompose_fn) decompose;
 static _Atomic(reencode_fn) reencode;
+static _Atomic(tolower_fn) lower;
 
 static int open_library(void)
 {
-    if (atomic_load(&decompose) && atomic_load(&reencode))
+    if (atomic_load(&decompose) && atomic_load(&reencode) && atomic_load(&lower))
         return OK;
     void *library = dlopen("libutf8proc.so.2", RTLD_NOW | RTLD_LOCAL);
     if (!library)
         library = dlopen("libutf8proc.so.3", RTLD_NOW | RTLD_LOCAL);
     void *d = library ? dlsym(library, "utf8proc_decompose") : NULL;
     void *r = library ? dlsym(library, "utf8proc_reencode") : NULL;
-    if (!d || !r)
-        return fail(ERR_ARG, "this tokenizer normalises text (NFC), and libutf8proc is not "
-                             "installed; hint: install the package libutf8proc2");
+    void *l = library ? dlsym(library, "utf8proc_tolower") : NULL;
+    if (!d || !r || !l)
+        return fail(ERR_ARG, "this tokenizer normalises text, and libutf8proc is not installed; "
+                             "hint: install the package libutf8proc2");
     decompose_fn df;
     reencode_fn rf;
+    tolower_fn lf;
     memcpy(&df, &d, sizeof df);
     memcpy(&rf, &r, sizeof rf);
+    memcpy(&lf, &l, sizeof lf);
+    atomic_store(&lower, lf);
     atomic_store(&reencode, rf);
     atomic_store(&decompose, df);
     return OK;
 }
 
-/* The first character that may change, alone or with its neighbours. */
-static size_t surely_normal(const char *text, size_t length)
+size_t normalize_unchanged(enum normal_form form, const char *text, size_t length)
 {
+    uint32_t limit = form == NORMAL_NFC ? 0x300 : 0x80, cp;
     const char *p = text, *end = text + length, *last = text;
-    uint32_t cp;
     while (p < end) {
         int n = utf8_decode(p, end, &cp);
-        if (n && cp >= 0x300)
+        if (n && cp >= limit)
             return (size_t)(last - text); /* a mark may join the character before it */
         last = p;
         p += n ? n : 1;
@@ -55,65 +66,42 @@ static size_t surely_normal(const char *text, size_t length)
     return length;
 }
 
-struct growing {
-    char *bytes;
-    int64_t count, capacity;
-};
-
-static int put(struct growing *g, const char *p, size_t n)
+int normalize_form(enum normal_form form, const char *text, size_t length, char **out,
+                   size_t *out_length)
 {
-    TRY(mem_grow((void **)&g->bytes, &g->capacity, g->count + (int64_t)n + 1, 1));
-    if (n)
-        memcpy(g->bytes + g->count, p, n);
-    g->count += (int64_t)n;
-    return OK;
-}
-
-/* Normalises a run of valid UTF-8. */
-static int put_normal(struct growing *g, const char *p, size_t n)
-{
-    int status = OK;
-    if (n == 0)
-        return OK;
-    ptrdiff_t want = decompose((const unsigned char *)p, (ptrdiff_t)n, NULL, 0, OPTIONS);
+    const unsigned char *bytes = (const unsigned char *)text;
+    int options = form_options[form];
+    TRY(open_library());
+    ptrdiff_t want = decompose(bytes, (ptrdiff_t)length, NULL, 0, options);
     if (want < 0)
         return fail(ERR_INTERNAL, "utf8proc refused a text (%td)", want);
     int32_t *points = mem_alloc((size_t)(want + 1) * sizeof *points);
     if (!points)
         return ERR_MEMORY;
-    ptrdiff_t count = decompose((const unsigned char *)p, (ptrdiff_t)n, points, want, OPTIONS);
-    ptrdiff_t bytes = count == want ? reencode(points, count, OPTIONS) : -1;
-    if (bytes < 0)
-        status = fail(ERR_INTERNAL, "utf8proc refused a text (%td)", bytes);
-    else
-        status = put(g, (const char *)points, (size_t)bytes);
-    mem_free(points);
-    return status;
+    ptrdiff_t count = decompose(bytes, (ptrdiff_t)length, points, want, options);
+    ptrdiff_t written = count == want ? reencode(points, count, options) : -1;
+    if (written < 0) {
+        mem_free(points);
+        return fail(ERR_INTERNAL, "utf8proc refused a text (%td)", written);
+    }
+    *out = (char *)points;
+    *out_length = (size_t)written;
+    return OK;
 }
 
-int normalize_nfc(const char *text, size_t length, char **out, size_t *out_length)
+int normalize_lower(uint32_t cp, char out[8], size_t *length)
 {
-    struct growing g = {0};
-    size_t at = surely_normal(text, length);
-    *out = NULL;
-    *out_length = length;
-    if (at == length)
+    if (cp == 0x130) { /* the one letter whose lower case is two characters */
+        memcpy(out, "i\xCC\x87", 3);
+        *length = 3;
         return OK;
-    int status = open_library();
-    if (!status)
-        status = put(&g, text, at);
-    while (!status && at < length) {
-        size_t good = utf8_valid(text + at, length - at);
-        status = put_normal(&g, text + at, good);
-        at += good;
-        if (!status && at < length) /* not UTF-8: kept */
-            status = put(&g, text + at++, 1);
     }
-    if (status || (g.count == (int64_t)length && memcmp(g.bytes, text, length) == 0)) {
-        mem_free(g.bytes);
-        return status;
+    if (cp < 0x80) {
+        out[0] = cp >= 'A' && cp <= 'Z' ? (char)(cp + 32) : (char)cp;
+        *length = 1;
+        return OK;
     }
-    *out = g.bytes;
-    *out_length = (size_t)g.count;
+    TRY(open_library());
+    *length = (size_t)utf8_encode((uint32_t)atomic_load(&lower)((int32_t)cp), out);
     return OK;
 }

@@ -168,29 +168,36 @@ size_t split_next(enum split_kind kind, const char *p, const char *end)
     }
 }
 
+static const struct {
+    const char *pattern;
+    enum split_kind kind;
+} known[] = {
+    {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+     SPLIT_GPT2},
+    {"'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", SPLIT_GPT2},
+    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     SPLIT_LLAMA3},
+    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
+     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     SPLIT_QWEN2},
+    {"\\p{N}", SPLIT_DIGIT},
+};
+
 int split_known(const char *pattern, size_t length)
 {
-    static const struct {
-        const char *pattern;
-        enum split_kind kind;
-    } known[] = {
-        {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-         SPLIT_GPT2},
-        {"'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-         SPLIT_GPT2},
-        {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
-         "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-         SPLIT_LLAMA3},
-        {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
-         "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-         SPLIT_QWEN2},
-        {"\\p{N}", SPLIT_DIGIT},
-        {"\\d", SPLIT_PATTERN}, /* decimal digits only: not one of ours */
-    };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (length == strlen(known[i].pattern) && memcmp(known[i].pattern, pattern, length) == 0)
-            return known[i].kind == SPLIT_PATTERN ? -1 : (int)known[i].kind;
+            return (int)known[i].kind;
     return -1;
+}
+
+const char *split_pattern(enum split_kind kind)
+{
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].kind == kind)
+            return known[i].pattern;
+    return NULL;
 }
 
 /* --- pieces around matches */
@@ -245,11 +252,31 @@ static int stretch(struct cutter *c, const char *p, const char *end, bool match)
     return OK;
 }
 
+/* The next character of a class. */
+static void find_character(const struct split_step *step, const char *p, const char *end,
+                           size_t from, bool *found, size_t *start, size_t *stop)
+{
+    uint32_t cp;
+    for (const char *q = p + from; q < end && !*found;) {
+        int n = utf8_decode(q, end, &cp);
+        *found = n && (step->kind == SPLIT_MARK ? unicode_is_punctuation(cp)
+                                                : (unicode_flags(cp) & UNICODE_SPACE) != 0);
+        *start = (size_t)(q - p);
+        q += n ? n : 1;
+        *stop = (size_t)(q - p);
+    }
+}
+
 static int find_match(const struct split_step *step, const char *p, const char *end, size_t from,
                       bool *found, size_t *start, size_t *stop)
 {
+    *found = false;
     if (step->kind == SPLIT_PATTERN)
         return pattern_next(step->pattern, p, end, from, found, start, stop);
+    if (step->kind == SPLIT_BLANK || step->kind == SPLIT_MARK) {
+        find_character(step, p, end, from, found, start, stop);
+        return OK;
+    }
     const char *at =
         memmem(p + from, (size_t)(end - p) - from, step->literal, step->literal_length);
     *found = at != NULL;
@@ -287,10 +314,35 @@ static int split_matches(const struct split_step *step, const char *p, const cha
     return flush(&c);
 }
 
+/* White space is dropped; what is left is cut where word characters meet others. */
+static int split_words(const char *p, const char *end, int (*emit)(void *, const char *, size_t),
+                       void *ctx)
+{
+    const char *start = p;
+    int last = 0;
+    while (p <= end) {
+        uint32_t cp;
+        int n = p < end ? utf8_decode(p, end, &cp) : 0, kind = 0; /* 0 white space, 1 word */
+        if (p < end) {
+            unsigned f = n ? unicode_flags(cp) : 0;
+            kind = f & UNICODE_WORD ? 1 : f & UNICODE_SPACE ? 0 : 2;
+        }
+        if (kind != last && last && p > start)
+            TRY(emit(ctx, start, (size_t)(p - start)));
+        if (kind != last)
+            start = p;
+        last = kind;
+        p += n ? n : 1;
+    }
+    return OK;
+}
+
 int split_each(const struct split_step *step, const char *p, const char *end,
                int (*emit)(void *ctx, const char *piece, size_t length), void *ctx)
 {
-    if (step->kind == SPLIT_PATTERN || step->kind == SPLIT_LITERAL)
+    if (step->kind == SPLIT_WORDS)
+        return split_words(p, end, emit, ctx);
+    if (step->kind > SPLIT_WORDS)
         return split_matches(step, p, end, emit, ctx);
     while (p < end) {
         size_t n = split_next(step->kind, p, end);

@@ -16,9 +16,15 @@ enum split_kind {
     SPLIT_QWEN2,   /* the same, digits one by one */
     SPLIT_DIGIT,   /* every numeric character alone */
     SPLIT_DIGITS,  /* runs of numeric characters */
+    SPLIT_WORDS,   /* runs of word characters, runs of what is neither word nor white space */
     SPLIT_PATTERN, /* a regular expression */
     SPLIT_LITERAL, /* a fixed text */
-    SPLIT_PREFIX,  /* no cut: a space is put in front unless there is one */
+    SPLIT_BLANK,   /* a white space character */
+    SPLIT_MARK,    /* a punctuation character */
+    /* these write the text anew (encode.c) */
+    SPLIT_PREFIX,    /* no cut: a space is put in front unless there is one */
+    SPLIT_METASPACE, /* blanks become visible; one in front; cut before each */
+    SPLIT_SPELL,     /* no cut: bytes become the characters of the byte-level alphabet */
 };
 
 enum split_behavior {
@@ -29,23 +35,30 @@ enum split_behavior {
     SPLIT_CONTIGUOUS,      /* as isolated, neighbouring matches are one piece */
 };
 
+enum split_scheme { SPLIT_ALWAYS, SPLIT_FIRST, SPLIT_NEVER }; /* a blank in front of which pieces */
+
 struct pattern;
 
 struct split_step {
     enum split_kind kind;
-    enum split_behavior behavior; /* SPLIT_PATTERN, SPLIT_LITERAL */
+    enum split_behavior behavior; /* SPLIT_PATTERN to SPLIT_MARK */
     bool invert;                  /* the pattern says what lies between */
     struct pattern *pattern;      /* owned */
-    char *literal;                /* owned */
+    char *literal;                /* owned; of SPLIT_METASPACE: what a blank becomes */
     size_t literal_length;
+    enum split_scheme scheme; /* SPLIT_METASPACE */
+    bool whole;               /* SPLIT_METASPACE: no cut */
 };
 
-/* Bytes (> 0) of the piece that starts at p < end, for the kinds before SPLIT_PATTERN. The text
- * from p to end is all there is: lookahead stops there. */
+/* Bytes (> 0) of the piece that starts at p < end, for the kinds before SPLIT_WORDS. The text from
+ * p to end is all there is: lookahead stops there. */
 size_t split_next(enum split_kind kind, const char *p, const char *end);
 
 /* The hand-written kind of a regular expression we know, or -1. */
 int split_known(const char *pattern, size_t length);
+
+/* The regular expression of a hand-written kind; NULL for the others. */
+const char *split_pattern(enum split_kind kind);
 
 /* Calls emit(ctx, piece, length) for every piece of [p, end), in order; an emitted piece is never
  * empty. Stops at the first failure. */

@@ -1,14 +1,9 @@
-/* tokenizer.c -- encoding: added tokens, then splitters, then merges; and the vocabulary's face.
- *
- * The order of work is the reference library's: (1) added tokens that are matched in the raw text
- * are cut out, (2) what lies between is normalised and the other added tokens are cut out,
- * (3) the splitters cut each rest, one inside the other, (4) each piece is merged. */
+/* tokenizer.c -- a tokenizer's parts put together, and the vocabulary's face. Encoding: encode.c. */
 #include "engine/text/tokenizer.h"
-#include "engine/text/normalize.h"
+#include "engine/core/utf8.h"
 #include "engine/text/tokenizer_private.h"
 #include "kernels/base/mem.h"
 
-#include <limits.h>
 #include <string.h>
 
 void id_list_free(struct id_list *list)
@@ -34,6 +29,7 @@ struct tokenizer *tokenizer_new(void)
         t->special[i] = -1;
     t->bpe.unk = -1;
     t->max_length = INT64_MAX;
+    t->word_limit = 100;
     return t;
 }
 
@@ -43,6 +39,14 @@ void tokenizer_free(struct tokenizer *t)
         return;
     vocab_free(&t->vocab);
     bpe_free(&t->bpe);
+    unigram_free(&t->unigram);
+    normalizer_free(&t->normalizer);
+    decoder_free(&t->decoder);
+    mem_free(t->word_prefix);
+    for (int i = 0; i < t->file_count; i++) {
+        mem_free(t->files[i].name);
+        mem_free(t->files[i].bytes);
+    }
     added_free(&t->raw);
     added_free(&t->normalized);
     for (int i = 0; i < t->step_count; i++)
@@ -60,11 +64,34 @@ int tokenizer_add_step(struct tokenizer *t, enum split_kind kind)
     return OK;
 }
 
+/* Added tokens of the second kind are looked for in normalised text, so in their own normalised
+ * form. One that was added before loses its old form in both kinds. */
+static int place_added(struct tokenizer *t, const struct token *k, struct added_token token,
+                       bool normalized)
+{
+    struct source text = {k->spelling, k->spelling_length, NULL, 0, true};
+    struct edit copy = {0};
+    bool changed;
+    TRY(normalizer_run(&t->normalizer, &text, &copy, &changed));
+    if (changed)
+        text = edit_source(&copy, &text);
+    added_remove(&t->raw, k->spelling, k->spelling_length);
+    added_remove(&t->normalized, text.text, text.length);
+    int status = OK;
+    if (!normalized)
+        status = added_add(&t->raw, k->spelling, k->spelling_length, token);
+    else if (text.length > 0)
+        status = added_add(&t->normalized, text.text, text.length, token);
+    edit_free(&copy);
+    return status;
+}
+
 int tokenizer_add_added(struct tokenizer *t, struct added_token token, bool normalized)
 {
     const struct token *k = &t->vocab.tokens[token.id];
+    TRY(place_added(t, k, token, normalized));
     vocab_mark_added(&t->vocab, token.id, TOKEN_ADDED | (token.special ? TOKEN_SPECIAL : 0));
-    return added_add(normalized ? &t->normalized : &t->raw, k->spelling, k->spelling_length, token);
+    return OK;
 }
 
 int tokenizer_add_merge(struct tokenizer *t, const char *left, size_t left_length,
@@ -95,9 +122,23 @@ int tokenizer_add_merge(struct tokenizer *t, const char *left, size_t left_lengt
     return bpe_add_merge(&t->bpe, a, b, (uint32_t)rank, c);
 }
 
+/* The place of the blank between two tokens: the first blank but one that begins the text; where
+ * tokens hold blanks themselves the first that has a token on each side. NULL = none. */
+static const char *find_blank(const struct tokenizer *t, const char *text, size_t length)
+{
+    const char *first = length > 1 ? memchr(text + 1, ' ', length - 1) : NULL, *at = first;
+    while (at) {
+        size_t left = (size_t)(at - text), right = length - left - 1;
+        if (vocab_find(&t->vocab, text, left) >= 0 && vocab_find(&t->vocab, at + 1, right) >= 0)
+            return at;
+        at = right > 0 ? memchr(at + 1, ' ', right) : NULL;
+    }
+    return first;
+}
+
 int tokenizer_add_merge_text(struct tokenizer *t, const char *text, size_t length, int64_t rank)
 {
-    const char *space = length > 1 ? memchr(text + 1, ' ', length - 1) : NULL;
+    const char *space = find_blank(t, text, length);
     if (!space)
         return fail(ERR_FORMAT, "merge %lld is '%.*s', wanted two tokens with a space between",
                     (long long)rank + 1, (int)(length < 60 ? length : 60), text);
@@ -125,180 +166,50 @@ int tokenizer_finish(struct tokenizer *t)
         TRY(check_id(t, t->prefix.ids[i], "a token put before a text"));
     for (int i = 0; i < t->suffix.count; i++)
         TRY(check_id(t, t->suffix.ids[i], "a token put behind a text"));
-    return bpe_finish(&t->bpe, &t->vocab);
+    for (int i = 0; i < t->pair.count; i++)
+        if (t->pair.items[i].kind == TEMPLATE_TOKEN)
+            TRY(check_id(t, t->pair.items[i].id, "a token of the pair template"));
+    TRY(decoder_finish(&t->decoder, &t->vocab));
+    t->bpe.characters = !t->bytes;
+    if (t->model == MODEL_BPE)
+        return bpe_finish(&t->bpe, &t->vocab);
+    t->unigram.unk = t->bpe.unk;
+    t->unigram.byte_fallback = t->bpe.byte_fallback;
+    return t->model == MODEL_UNIGRAM ? unigram_finish(&t->unigram, &t->vocab) : OK;
 }
 
-/* --- encoding */
-
-struct encode {
-    struct tokenizer *t;
-    int flags;
-    struct id_list *out;
-    const char *text; /* the whole text: spans count from it */
-    const char *base; /* start of what is being cut now, in 'text' or in a changed copy */
-    int64_t base_at;  /* where base stands in text */
-    int64_t from, to; /* of a changed copy: all its tokens get this span */
-    bool changed;
-};
-
-/* Spans of the ids from 'first' on, which came out of one piece. Where their bytes do not add up
- * (a byte without a token was dropped) each gets the whole piece. */
-static int add_spans(struct encode *e, int64_t first, const char *piece, size_t length)
+int tokenizer_keep_file(struct tokenizer *t, const char *name, char *bytes, size_t length)
 {
-    struct id_list *out = e->out;
-    int64_t at = e->base_at + (piece - e->base), sum = 0;
-    if (!(e->flags & TOKENIZER_SPANS) || first == out->count)
-        return OK;
-    TRY(mem_grow((void **)&out->spans, &out->spans_capacity, out->count, sizeof *out->spans));
-    for (int64_t i = first; i < out->count; i++)
-        sum += e->t->vocab.tokens[out->ids[i]].length;
-    for (int64_t i = first; i < out->count; i++) {
-        int64_t n = e->t->vocab.tokens[out->ids[i]].length;
-        if (e->changed)
-            out->spans[i] = (struct token_span){e->from, e->to};
-        else if (sum == (int64_t)length)
-            out->spans[i] = (struct token_span){at, at + n};
-        else
-            out->spans[i] = (struct token_span){at, at + (int64_t)length};
-        at += sum == (int64_t)length ? n : 0;
-    }
-    return OK;
-}
-
-struct level {
-    struct encode *e;
-    int step;
-};
-
-static int cut(struct encode *e, int step, const char *p, const char *end);
-
-static int inner(void *ctx, const char *piece, size_t length)
-{
-    const struct level *l = ctx;
-    return cut(l->e, l->step + 1, piece, piece + length);
-}
-
-/* A space in front of a piece that has none: the rest works on a copy. */
-static int with_prefix(struct encode *e, int step, const char *p, const char *end)
-{
-    size_t n = (size_t)(end - p);
-    struct encode inside = *e;
-    char *copy = mem_alloc(n + 1);
+    if (t->file_count == TOKENIZER_FILES)
+        return fail(ERR_INTERNAL, "more than %d tokenizer files", TOKENIZER_FILES);
+    char *copy = mem_text(name, strlen(name));
     if (!copy)
         return ERR_MEMORY;
-    copy[0] = ' ';
-    memcpy(copy + 1, p, n);
-    if (!e->changed) {
-        inside.from = e->base_at + (p - e->base);
-        inside.to = inside.from + (int64_t)n;
-        inside.changed = true;
-    }
-    inside.base = copy;
-    int status = cut(&inside, step + 1, copy, copy + n + 1);
-    mem_free(copy);
-    return status;
-}
-
-/* Steps call each other, at most TOKENIZER_STEPS deep. */
-static int cut(struct encode *e, int step, const char *p, const char *end)
-{
-    struct tokenizer *t = e->t;
-    if (step == t->step_count) {
-        int64_t first = e->out->count;
-        TRY(bpe_encode(&t->bpe, p, (size_t)(end - p), e->out));
-        return add_spans(e, first, p, (size_t)(end - p));
-    }
-    const struct split_step *s = &t->steps[step];
-    if (s->kind == SPLIT_PREFIX)
-        return *p == ' ' ? cut(e, step + 1, p, end) : with_prefix(e, step, p, end);
-    if (step + 1 == t->step_count && s->kind < SPLIT_PATTERN) { /* the usual last step, in line */
-        while (p < end) {
-            size_t n = split_next(s->kind, p, end);
-            TRY(cut(e, step + 1, p, p + n));
-            p += n;
-        }
-        return OK;
-    }
-    struct level l = {e, step};
-    return split_each(s, p, end, inner, &l);
-}
-
-static int add_token(struct encode *e, int32_t id, int64_t start, int64_t end)
-{
-    struct id_list *out = e->out;
-    TRY(id_list_add(out, id));
-    if (!(e->flags & TOKENIZER_SPANS))
-        return OK;
-    TRY(mem_grow((void **)&out->spans, &out->spans_capacity, out->count, sizeof *out->spans));
-    out->spans[out->count - 1] = (struct token_span){start, end};
+    t->files[t->file_count++] = (struct tokenizer_file){copy, bytes, length};
     return OK;
 }
 
-/* Cuts added tokens out of [p, end) and hands what lies between to 'rest'. */
-static int cut_added(struct encode *e, const struct added *a, const char *p, const char *end,
-                     int (*rest)(struct encode *, const char *, const char *))
+int tokenizer_add_token(struct tokenizer *t, const char *text, size_t length,
+                        struct token_flags flags, int64_t *added)
 {
-    const char *text = p;
-    struct added_match m;
-    bool parse = e->flags & TOKENIZER_PARSE_SPECIAL;
-    while (added_next(a, text, p, end, parse, &m)) {
-        if (m.start > p)
-            TRY(rest(e, p, m.start));
-        int64_t at = e->base_at - (e->base - text);
-        if (e->changed)
-            TRY(add_token(e, m.id, e->from, e->to));
-        else
-            TRY(add_token(e, m.id, at + (m.start - text), at + (m.end - text)));
-        p = m.end;
+    int32_t id = vocab_find(&t->vocab, text, length);
+    if (length == 0 || length > ADDED_BYTES)
+        return fail(ERR_ARG, "a token to add has %zu bytes, wanted 1 to %d", length, ADDED_BYTES);
+    if (utf8_valid(text, length) < length)
+        return fail(ERR_ARG, "a token to add is no UTF-8");
+    if (id < 0) {
+        id = t->vocab.count;
+        TRY(vocab_add(&t->vocab, id, (int64_t)id + 1, text, length, 0));
+        ++*added;
     }
-    return p < end ? rest(e, p, end) : OK;
-}
-
-static int rest_pieces(struct encode *e, const char *p, const char *end)
-{
-    return cut(e, 0, p, end);
-}
-
-static int rest_normalized(struct encode *e, const char *p, const char *end)
-{
-    struct encode inside = *e;
-    char *copy = NULL;
-    size_t length = (size_t)(end - p);
-    if (e->t->nfc)
-        TRY(normalize_nfc(p, length, &copy, &length));
-    if (!copy)
-        return cut_added(e, &e->t->normalized, p, end, rest_pieces);
-    inside.from = e->base_at + (p - e->base);
-    inside.to = inside.from + (end - p);
-    inside.changed = true;
-    inside.base = copy;
-    int status = cut_added(&inside, &e->t->normalized, copy, copy + length, rest_pieces);
-    mem_free(copy);
-    return status;
-}
-
-static int add_affix(struct encode *e, const struct affix *a)
-{
-    for (int i = 0; i < a->count && e->flags & TOKENIZER_ADD_SPECIAL; i++)
-        TRY(add_token(e, a->ids[i], 0, 0));
-    return OK;
-}
-
-int tokenizer_encode(struct tokenizer *t, const char *text, size_t length, int flags,
-                     struct id_list *list)
-{
-    struct encode e = {.t = t, .flags = flags, .out = list, .text = text, .base = text};
-    int64_t before = list->count;
-    if (length > INT_MAX)
-        return fail(ERR_ARG, "a text of %zu bytes, at most 2 GiB are encoded at once", length);
-    int status = add_affix(&e, &t->prefix);
-    if (!status)
-        status = cut_added(&e, &t->raw, text, text + length, rest_normalized);
-    if (!status)
-        status = add_affix(&e, &t->suffix);
-    if (status)
-        list->count = before;
-    return status;
+    struct added_token a = {.id = id,
+                            .special = flags.special,
+                            .single_word = flags.single_word,
+                            .lstrip = flags.lstrip,
+                            .rstrip = flags.rstrip};
+    TRY(tokenizer_add_added(t, a, flags.normalized));
+    t->changed |= CHANGED_TOKENS;
+    return decoder_set(&t->decoder, &t->vocab, id);
 }
 
 /* --- the vocabulary */
@@ -373,6 +284,7 @@ int tokenizer_set_special(struct tokenizer *t, enum tokenizer_special which, int
     if (which == TOKENIZER_EOS)
         replace_in(&t->suffix, t->special[which], id);
     t->special[which] = id;
+    t->changed |= (unsigned)CHANGED_SPECIAL << which;
     return OK;
 }
 
@@ -419,11 +331,13 @@ bool tokenizer_adds_eos(const struct tokenizer *t)
 
 int tokenizer_set_add_bos(struct tokenizer *t, bool add)
 {
+    t->changed |= CHANGED_ADD_BOS;
     return set_affix(&t->prefix, t->special[TOKENIZER_BOS], add, true, "bos");
 }
 
 int tokenizer_set_add_eos(struct tokenizer *t, bool add)
 {
+    t->changed |= CHANGED_ADD_EOS;
     return set_affix(&t->suffix, t->special[TOKENIZER_EOS], add, false, "eos");
 }
 
@@ -445,6 +359,7 @@ int64_t tokenizer_max_length(const struct tokenizer *t)
 void tokenizer_set_max_length(struct tokenizer *t, int64_t tokens)
 {
     t->max_length = tokens;
+    t->changed |= CHANGED_LENGTH;
 }
 
 const char *tokenizer_chat_template(const struct tokenizer *t)
@@ -459,13 +374,25 @@ int tokenizer_set_chat_template(struct tokenizer *t, const char *text)
         return ERR_MEMORY;
     mem_free(t->chat_template);
     t->chat_template = copy;
+    t->changed |= CHANGED_TEMPLATE;
     return OK;
 }
 
 const char *tokenizer_kind(const struct tokenizer *t)
 {
-    (void)t;
-    return "byte-level BPE";
+    switch (t->model) {
+    case MODEL_UNIGRAM:
+        return "unigram";
+    case MODEL_WORDPIECE:
+        return "WordPiece";
+    case MODEL_WORDLEVEL:
+        return "whole words";
+    default:
+        return t->bytes         ? "byte-level BPE"
+               : t->has_scores  ? "SentencePiece BPE"
+               : t->vocab.plain ? "BPE"
+                                : "byte-level BPE";
+    }
 }
 
 const char *tokenizer_name(const struct tokenizer *t)

@@ -110,8 +110,7 @@ static int read_switch(struct json *j, int *out)
     return json_skip(j);
 }
 
-/* One entry of added_tokens_decoder: the flags there count over those of tokenizer.json only when
- * the token is not known yet, which is how files are in practice; so only new ones are added. */
+/* One entry of added_tokens_decoder: the flags there count over those of tokenizer.json. */
 static int read_added_entry(struct tokenizer *t, struct json *j)
 {
     struct added_token token = {.id = -1};
@@ -147,10 +146,15 @@ static int read_added_entry(struct tokenizer *t, struct json *j)
     }
     if (!status && text && length) {
         int32_t known = vocab_find(&t->vocab, text, length);
+        bool taken = known < 0 && id >= 0 && id < t->vocab.count && t->vocab.tokens[id].spelling;
+        if (taken) { /* tokenizer.json, which has another text there, decides */
+            mem_free(text);
+            return OK;
+        }
         if (known < 0)
             status = vocab_add(&t->vocab, id, (int64_t)t->vocab.count + 1000000, text, length, 0);
         token.id = known < 0 ? (int32_t)id : known;
-        if (!status && !(t->vocab.tokens[token.id].flags & TOKEN_ADDED))
+        if (!status)
             status = tokenizer_add_added(t, token, normalized);
     }
     mem_free(text);
@@ -171,9 +175,12 @@ static int read_added_decoder(struct tokenizer *t, struct json *j)
 
 static int read_class(struct json *j, struct config *c)
 {
+    static const char *const names[] = {"Llama", "Gemma", "CodeLlama", "Cohere"};
     TRY(json_next(j));
-    c->rebuilds = j->kind == JSON_STRING && ((j->length >= 5 && memcmp(j->text, "Llama", 5) == 0) ||
-                                             (j->length >= 5 && memcmp(j->text, "Gemma", 5) == 0));
+    for (int i = 0; i < 4; i++) {
+        size_t n = strlen(names[i]);
+        c->rebuilds |= j->kind == JSON_STRING && j->length >= n && !memcmp(j->text, names[i], n);
+    }
     return json_skip(j);
 }
 
@@ -247,64 +254,123 @@ static int join(const char *folder, size_t n, const char *name, char **out)
     return OK;
 }
 
+enum { SOURCE_MAIN, SOURCE_MERGES, SOURCE_CONFIG, SOURCE_MAP, SOURCE_TEMPLATE, SOURCES };
+
 struct sources {
-    char *bytes, *merges, *config, *chat_template;
-    size_t length, merges_length, config_length, chat_template_length;
+    const char *names[SOURCES];
+    char *bytes[SOURCES]; /* owned; NULL = not there */
+    size_t length[SOURCES];
 };
 
+static void sources_free(struct sources *s)
+{
+    for (int i = 0; i < SOURCES; i++)
+        mem_free(s->bytes[i]);
+}
+
 /* Reads a file of the folder; a missing one is left NULL unless it is needed. */
-static int read_beside(const char *folder, size_t n, const char *name, bool needed, char **bytes,
-                       size_t *length)
+static int read_beside(const char *folder, size_t n, struct sources *s, int which, const char *name,
+                       bool needed)
 {
     char *path;
     TRY(join(folder, n, name, &path));
-    int status = needed || file_exists(path) ? file_read(path, FILE_LIMIT, bytes, length) : OK;
+    int status = needed || file_exists(path)
+                     ? file_read(path, FILE_LIMIT, &s->bytes[which], &s->length[which])
+                     : OK;
+    s->names[which] = name;
     mem_free(path);
     return status;
 }
 
 static int read_companions(const char *folder, size_t n, struct sources *s)
 {
-    TRY(read_beside(folder, n, "tokenizer_config.json", false, &s->config, &s->config_length));
-    return read_beside(folder, n, "chat_template.jinja", false, &s->chat_template,
-                       &s->chat_template_length);
+    TRY(read_beside(folder, n, s, SOURCE_CONFIG, "tokenizer_config.json", false));
+    TRY(read_beside(folder, n, s, SOURCE_MAP, "special_tokens_map.json", false));
+    return read_beside(folder, n, s, SOURCE_TEMPLATE, "chat_template.jinja", false);
+}
+
+/* special_tokens_map.json says what the configuration leaves open. */
+static int read_special_map(struct tokenizer *t, const char *json, size_t length)
+{
+    struct config c = {{-2, -2, -2, -2}, -1, -1, false};
+    struct json_options options = {.nan = true};
+    struct json j;
+    json_begin(&j, json, length, &options);
+    int status = json_open(&j, JSON_OBJECT, NULL);
+    while (!status && !(status = json_next(&j)) && j.kind == JSON_KEY)
+        status = read_key(t, &j, &c);
+    json_free(&j);
+    for (int i = 0; i < 4 && !status; i++)
+        if (t->special[i] < 0 && c.special[i] >= 0)
+            t->special[i] = c.special[i];
+    return status ? fail_in(status, "special_tokens_map.json") : OK;
+}
+
+static bool is_sentencepiece(const struct sources *s)
+{
+    return s->length[SOURCE_MAIN] > 0 && s->bytes[SOURCE_MAIN][0] == '\n';
+}
+
+/* Base64 and a number in the first line: what the tiktoken library reads. */
+static bool is_tiktoken(const struct sources *s)
+{
+    size_t n = strcspn(s->bytes[SOURCE_MAIN], " \n");
+    return n > 0 && n < 64 && s->bytes[SOURCE_MAIN][n] == ' ' &&
+           s->bytes[SOURCE_MAIN][n + 1] >= '0' && s->bytes[SOURCE_MAIN][n + 1] <= '9' &&
+           strspn(s->bytes[SOURCE_MAIN],
+                  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") == n;
 }
 
 static int build(struct sources *s, struct tokenizer **out)
 {
-    int status = s->merges
-                     ? tokenizer_from_vocab(s->bytes, s->length, s->merges, s->merges_length,
-                                            s->config, s->config_length, out)
-                     : tokenizer_from_json(s->bytes, s->length, s->config, s->config_length, out);
-    if (!status && s->chat_template) {
-        status = keep_template(*out, s->chat_template, s->chat_template_length);
-        if (status)
-            tokenizer_free(*out);
+    struct tokenizer *t = NULL;
+    const char *main = s->bytes[SOURCE_MAIN], *config = s->bytes[SOURCE_CONFIG];
+    size_t length = s->length[SOURCE_MAIN], config_length = s->length[SOURCE_CONFIG];
+    if (s->bytes[SOURCE_MERGES])
+        TRY(tokenizer_from_vocab(main, length, s->bytes[SOURCE_MERGES], s->length[SOURCE_MERGES],
+                                 config, config_length, &t));
+    else if (is_sentencepiece(s))
+        TRY(tokenizer_from_sentencepiece(main, length, config, config_length, &t));
+    else if (is_tiktoken(s))
+        return fail(ERR_FORMAT, "a tiktoken vocabulary is not read; hint: use the model's "
+                                "tokenizer.json");
+    else
+        TRY(tokenizer_from_json(main, length, config, config_length, &t));
+    int status = OK;
+    if (s->bytes[SOURCE_MAP])
+        status = read_special_map(t, s->bytes[SOURCE_MAP], s->length[SOURCE_MAP]);
+    if (!status && s->bytes[SOURCE_TEMPLATE])
+        status = keep_template(t, s->bytes[SOURCE_TEMPLATE], s->length[SOURCE_TEMPLATE]);
+    for (int i = 0; i < SOURCES && !status; i++)
+        if (s->bytes[i]) {
+            status = tokenizer_keep_file(t, s->names[i], s->bytes[i], s->length[i]);
+            s->bytes[i] = status ? s->bytes[i] : NULL;
+        }
+    if (status) {
+        tokenizer_free(t);
+        return status;
     }
-    return status;
+    *out = t;
+    return OK;
 }
 
-static void sources_free(struct sources *s)
+static int read_main(const char *path, size_t n, struct sources *s)
 {
-    mem_free(s->bytes);
-    mem_free(s->merges);
-    mem_free(s->config);
-    mem_free(s->chat_template);
+    static const char *const names[] = {"tokenizer.json", "vocab.json", "tokenizer.model"};
+    for (int i = 0; i < 3; i++) {
+        TRY(read_beside(path, n, s, SOURCE_MAIN, names[i], false));
+        if (s->bytes[SOURCE_MAIN])
+            return i == 1 ? read_beside(path, n, s, SOURCE_MERGES, "merges.txt", true) : OK;
+    }
+    return fail(ERR_IO, "the folder has no tokenizer; hint: wanted tokenizer.json, vocab.json and "
+                        "merges.txt, or tokenizer.model");
 }
 
 static int load_folder(const char *path, struct tokenizer **out)
 {
-    struct sources s = {0};
+    struct sources s = {.length = {0}};
     size_t n = strlen(path);
-    int status = read_beside(path, n, "tokenizer.json", false, &s.bytes, &s.length);
-    if (!status && !s.bytes) {
-        status = read_beside(path, n, "vocab.json", false, &s.bytes, &s.length);
-        if (!status && !s.bytes)
-            status = fail(ERR_IO, "the folder has no tokenizer; hint: wanted tokenizer.json, or "
-                                  "vocab.json and merges.txt");
-        if (!status)
-            status = read_beside(path, n, "merges.txt", true, &s.merges, &s.merges_length);
-    }
+    int status = read_main(path, n, &s);
     if (!status)
         status = read_companions(path, n, &s);
     if (!status)
@@ -313,11 +379,12 @@ static int load_folder(const char *path, struct tokenizer **out)
     return status;
 }
 
-static int load_json(const char *path, struct tokenizer **out)
+static int load_one(const char *path, struct tokenizer **out)
 {
-    struct sources s = {0};
+    struct sources s = {.length = {0}};
     const char *slash = strrchr(path, '/');
-    int status = file_read(path, FILE_LIMIT, &s.bytes, &s.length);
+    int status = file_read(path, FILE_LIMIT, &s.bytes[SOURCE_MAIN], &s.length[SOURCE_MAIN]);
+    s.names[SOURCE_MAIN] = !status && is_sentencepiece(&s) ? "tokenizer.model" : "tokenizer.json";
     if (!status)
         status = read_companions(slash ? path : ".", slash ? (size_t)(slash - path) + 1 : 1, &s);
     if (!status)
@@ -346,7 +413,7 @@ static int load_file(const char *path, struct tokenizer **out)
     TRY(status);
     if (memcmp(magic, "GGUF", 4) == 0)
         return load_gguf(path, out);
-    status = load_json(path, out);
+    status = load_one(path, out);
     return status && status != ERR_IO ? fail_in(status, "'%s'", path) : status;
 }
 
@@ -357,6 +424,7 @@ int tokenizer_load(const char *path, struct tokenizer **out)
     int status = folder ? load_folder(path, &t) : load_file(path, &t);
     if (status)
         return folder ? fail_in(status, "'%s'", path) : status;
+    t->changed = 0; /* what loading set is what the files say */
     t->name = mem_text(path, strlen(path));
     if (!t->name) {
         tokenizer_free(t);

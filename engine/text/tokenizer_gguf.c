@@ -21,18 +21,26 @@ struct pre {
 static const struct pre pres[] = {
     {"gpt-2", 1, {SPLIT_GPT2}, false, false},
     {"phi-2", 1, {SPLIT_GPT2}, false, false},
+    {"mpt", 1, {SPLIT_GPT2}, false, false},
+    {"olmo", 1, {SPLIT_GPT2}, false, false},
     {"smollm", 2, {SPLIT_DIGIT, SPLIT_GPT2}, false, false},
+    {"starcoder", 2, {SPLIT_DIGIT, SPLIT_GPT2}, false, false},
+    {"refact", 2, {SPLIT_DIGIT, SPLIT_GPT2}, false, false},
+    {"codeshell", 2, {SPLIT_DIGIT, SPLIT_GPT2}, false, false},
+    {"command-r", 2, {SPLIT_DIGIT, SPLIT_GPT2}, false, true},
     {"llama-bpe", 1, {SPLIT_LLAMA3}, true, true},
+    {"llama3", 1, {SPLIT_LLAMA3}, true, true},
+    {"llama-v3", 1, {SPLIT_LLAMA3}, true, true},
     {"qwen2", 1, {SPLIT_QWEN2}, false, false},
+    {"deepseek-r1-qwen", 1, {SPLIT_QWEN2}, false, false},
+    {"stablelm2", 1, {SPLIT_QWEN2}, false, false},
 };
-
-enum gguf_token { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6 };
 
 static int find_pre(const struct gguf *g, const struct pre **out)
 {
     const char *name;
     size_t n;
-    char known[128] = "";
+    char known[256] = "";
     TRY(gguf_text(g, "tokenizer.ggml.pre", &name, &n));
     for (size_t i = 0; i < sizeof pres / sizeof *pres; i++) {
         if (strlen(pres[i].name) == n && memcmp(pres[i].name, name, n) == 0) {
@@ -46,21 +54,31 @@ static int find_pre(const struct gguf *g, const struct pre **out)
                 (int)(n < 60 ? n : 60), name, known);
 }
 
-static int check_model(const struct gguf *g)
+const char *tokenizer_find_pre(const struct tokenizer *t)
+{
+    for (size_t i = 0; i < sizeof pres / sizeof *pres; i++) {
+        bool same = pres[i].steps == t->step_count && pres[i].whole_first == t->bpe.whole_first;
+        for (int k = 0; same && k < t->step_count; k++)
+            same = pres[i].kinds[k] == t->steps[k].kind;
+        if (same)
+            return pres[i].name;
+    }
+    return NULL;
+}
+
+static int check_model(const struct gguf *g, bool *pieces)
 {
     const char *model;
     size_t n;
     if (!gguf_find(g, "tokenizer.ggml.model"))
         return fail(ERR_FORMAT, "the file has no tokenizer (no key tokenizer.ggml.model)");
     TRY(gguf_text(g, "tokenizer.ggml.model", &model, &n));
-    if (n == 4 && memcmp(model, "gpt2", 4) == 0)
+    *pieces = n == 5 && memcmp(model, "llama", 5) == 0;
+    if (*pieces || (n == 4 && memcmp(model, "gpt2", 4) == 0))
         return OK;
-    if (n == 5 && memcmp(model, "llama", 5) == 0)
-        return fail(ERR_FORMAT, "tokenizer.ggml.model 'llama': SentencePiece vocabularies: not "
-                                "supported yet");
     return fail(ERR_FORMAT,
-                "tokenizer.ggml.model '%.*s' is not known; hint: gpt2 (byte-level BPE) "
-                "is read",
+                "tokenizer.ggml.model '%.*s' is not known; hint: gpt2 (byte-level BPE) and llama "
+                "(SentencePiece) are read",
                 (int)(n < 60 ? n : 60), model);
 }
 
@@ -88,8 +106,8 @@ static int add_added(struct tokenizer *t, int32_t id, bool special)
     return tokenizer_add_added(t, a, false);
 }
 
-/* Control tokens are special ones, user-defined ones are matched in the text too; unused ones
- * (padding of the table) and normal ones are not. */
+/* Control tokens and the unknown one are special, user-defined ones are matched in the text too;
+ * unused ones (padding of the table) and normal ones are not. */
 static int read_types(struct tokenizer *t, const struct gguf *g)
 {
     struct gguf_list list;
@@ -102,10 +120,16 @@ static int read_types(struct tokenizer *t, const struct gguf *g)
                     list.left, t->vocab.count);
     for (int32_t id = 0; id < t->vocab.count; id++) {
         int64_t type = gguf_list_int(&list);
-        if (type < NORMAL || type > BYTE)
+        if (type < PIECE_NORMAL || type > PIECE_BYTE)
             return fail(ERR_FORMAT, "token %d is of type %" PRId64 ", wanted 1 to 6", id, type);
-        if ((type == CONTROL || type == USER_DEFINED) && t->vocab.tokens[id].spelling_length)
-            TRY(add_added(t, id, type == CONTROL));
+        struct token *k = &t->vocab.tokens[id];
+        k->type = (uint8_t)type;
+        if (type == PIECE_BYTE && byte_of_name(k->spelling, k->spelling_length) < 0)
+            return fail(ERR_FORMAT, "token %d '%.60s' is a byte, wanted <0x00> to <0xFF>", id,
+                        k->spelling);
+        bool special = type == PIECE_CONTROL || type == PIECE_UNKNOWN;
+        if ((special || type == PIECE_USER_DEFINED) && k->spelling_length)
+            TRY(add_added(t, id, special));
     }
     return OK;
 }
@@ -182,10 +206,72 @@ static int read_rest(struct tokenizer *t, const struct gguf *g)
     return OK;
 }
 
+static int read_scores(struct tokenizer *t, const struct gguf *g)
+{
+    struct gguf_list list;
+    TRY(gguf_list_of_float(g, "tokenizer.ggml.scores", &list));
+    if (list.left != (uint64_t)t->vocab.count)
+        return fail(ERR_FORMAT,
+                    "tokenizer.ggml.scores has %" PRIu64 " entries, wanted %d (one a token)",
+                    list.left, t->vocab.count);
+    for (int32_t id = 0; id < t->vocab.count; id++)
+        t->vocab.tokens[id].score = gguf_list_float(&list);
+    return OK;
+}
+
+/* A blank is put in front of every stretch of text and blanks become visible; a file that says
+ * nothing has bos in front. */
+static int set_pieces(struct tokenizer *t, const struct gguf *g)
+{
+    struct normalizer_step *s;
+    TRY(gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", true, &t->space_prefix));
+    if (t->space_prefix) {
+        TRY(normalizer_add(&t->normalizer, NORMALIZER_PREPEND, &s));
+        s->to = mem_text("\xE2\x96\x81", 3);
+        s->to_length = 3;
+        if (!s->to)
+            return ERR_MEMORY;
+    }
+    TRY(normalizer_add(&t->normalizer, NORMALIZER_REPLACE, &s));
+    s->from = mem_text(" ", 1);
+    s->from_length = 1;
+    s->to = mem_text("\xE2\x96\x81", 3);
+    s->to_length = 3;
+    if (!s->from || !s->to)
+        return ERR_MEMORY;
+    t->bpe.byte_fallback = true;
+    return tokenizer_add_piece_decoders(t, t->space_prefix);
+}
+
+/* "llama": SentencePiece's BPE as pieces with scores. */
+static int read_all_pieces(struct tokenizer *t, const struct gguf *g)
+{
+    static const struct pre pre = {.name = "default", .adds_bos = true};
+    t->vocab.plain = true;
+    TRY(set_pieces(t, g));
+    TRY(read_tokens(t, g));
+    TRY(read_scores(t, g));
+    if (!gguf_find(g, "tokenizer.ggml.token_type"))
+        return fail(ERR_FORMAT, "tokenizer.ggml.token_type is missing");
+    TRY(read_types(t, g));
+    TRY(read_special(t, g));
+    t->bpe.unk = t->special[TOKENIZER_UNK];
+    for (int32_t id = 0; id < t->vocab.count && t->bpe.unk < 0; id++)
+        if (t->vocab.tokens[id].type == PIECE_UNKNOWN)
+            t->bpe.unk = t->special[TOKENIZER_UNK] = id;
+    TRY(read_affixes(t, g, &pre));
+    TRY(read_rest(t, g));
+    TRY(tokenizer_finish_pieces(t, false));
+    return tokenizer_finish(t);
+}
+
 static int read_all(struct tokenizer *t, const struct gguf *g)
 {
     const struct pre *pre = NULL;
-    TRY(check_model(g));
+    bool pieces;
+    TRY(check_model(g, &pieces));
+    if (pieces)
+        return read_all_pieces(t, g);
     TRY(find_pre(g, &pre));
     TRY(read_tokens(t, g));
     TRY(read_types(t, g));
@@ -195,6 +281,7 @@ static int read_all(struct tokenizer *t, const struct gguf *g)
     TRY(read_rest(t, g));
     for (int i = 0; i < pre->steps; i++)
         TRY(tokenizer_add_step(t, pre->kinds[i]));
+    t->bytes = true;
     t->bpe.whole_first = pre->whole_first;
     return tokenizer_finish(t);
 }

@@ -6,6 +6,7 @@
 #include "kernels/base/mem.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #define EXTRA_IDS \
@@ -19,6 +20,7 @@ struct parts {
     const char *json;
     struct part model, added, normalizer, pre_tokenizer, post_processor, decoder;
     struct part vocab, merges, unk; /* of the model */
+    bool typed;
 };
 
 static void begin(struct json *j, const struct parts *f, struct part p)
@@ -51,9 +53,8 @@ static int find_parts(struct json *j, struct parts *f)
     }
     TRY(json_open(j, JSON_OBJECT_END, NULL));
     TRY(json_end(j));
-    if (!f->model.stop || !f->pre_tokenizer.stop)
-        return fail(ERR_FORMAT, "no '%s' in it; hint: this is not a tokenizer.json",
-                    f->model.stop ? "pre_tokenizer" : "model");
+    if (!f->model.stop)
+        return fail(ERR_FORMAT, "no 'model' in it; hint: this is not a tokenizer.json");
     return OK;
 }
 
@@ -66,12 +67,19 @@ static int none_wanted(struct json *j, const char *what)
     return json_fail(j, "%s is not supported yet", what);
 }
 
-static int read_model_type(struct json *j)
+static int read_model_type(struct tokenizer *t, struct json *j, struct parts *f)
 {
+    static const char *const names[] = {"BPE", "Unigram", "WordPiece", "WordLevel"};
     TRY(json_open(j, JSON_STRING, "type"));
-    if (json_is(j, "BPE"))
-        return OK;
-    return json_fail(j, "the model '%.*s' is not supported yet; hint: BPE is",
+    for (int i = 0; i < 4; i++)
+        if (json_is(j, names[i])) {
+            t->model = (enum tokenizer_model)i;
+            f->typed = true;
+            return OK;
+        }
+    return json_fail(j,
+                     "the model '%.*s' is not supported; hint: BPE, Unigram, WordPiece and "
+                     "WordLevel are",
                      (int)(j->length < 60 ? j->length : 60), j->text);
 }
 
@@ -84,22 +92,50 @@ static int take_bool_or_null(struct json *j, const char *what, bool *out)
     return OK;
 }
 
+/* WordPiece's "##"; of BPE only none is supported. */
+static int read_word_prefix(struct tokenizer *t, struct json *j)
+{
+    TRY(json_next(j));
+    if (j->kind == JSON_NULL || (j->kind == JSON_STRING && j->length == 0))
+        return OK;
+    if (j->kind != JSON_STRING)
+        return json_fail(j, "continuing_subword_prefix: expected text or null");
+    mem_free(t->word_prefix);
+    t->word_prefix = mem_text(j->text, j->length);
+    t->prefix_length = j->length;
+    return t->word_prefix ? OK : ERR_MEMORY;
+}
+
+static int read_word_limit(struct tokenizer *t, struct json *j)
+{
+    int64_t n;
+    TRY(json_take_int(j, "max_input_chars_per_word", &n));
+    if (n < 0 || n > 1 << 20)
+        return json_fail(j, "max_input_chars_per_word is %" PRId64 ", wanted 0 to 1048576", n);
+    t->word_limit = (size_t)n;
+    return OK;
+}
+
 static int read_model_field(struct tokenizer *t, struct json *j, struct parts *f)
 {
     if (json_is(j, "type"))
-        return read_model_type(j);
+        return read_model_type(t, j, f);
     if (json_is(j, "vocab"))
         return note(j, &f->vocab);
     if (json_is(j, "merges"))
         return note(j, &f->merges);
-    if (json_is(j, "unk_token"))
+    if (json_is(j, "unk_token") || json_is(j, "unk_id"))
         return note(j, &f->unk);
+    if (json_is(j, "byte_fallback"))
+        return take_bool_or_null(j, "byte_fallback", &t->bpe.byte_fallback);
     if (json_is(j, "fuse_unk"))
         return take_bool_or_null(j, "fuse_unk", &t->bpe.fuse_unk);
     if (json_is(j, "ignore_merges"))
         return take_bool_or_null(j, "ignore_merges", &t->bpe.whole_first);
     if (json_is(j, "continuing_subword_prefix"))
-        return none_wanted(j, "continuing_subword_prefix");
+        return read_word_prefix(t, j);
+    if (json_is(j, "max_input_chars_per_word"))
+        return read_word_limit(t, j);
     if (json_is(j, "end_of_word_suffix"))
         return none_wanted(j, "end_of_word_suffix");
     return json_skip_value(j); /* dropout is for training a tokenizer's users, not for us */
@@ -112,26 +148,56 @@ static int read_model(struct tokenizer *t, struct json *j, struct parts *f)
         TRY(json_open(j, JSON_KEY, NULL));
         TRY(read_model_field(t, j, f));
     }
-    if (!f->vocab.stop || !f->merges.stop)
+    if (!f->typed && !f->merges.stop)
+        t->model = t->word_prefix ? MODEL_WORDPIECE : MODEL_WORDLEVEL;
+    if (!f->vocab.stop || (t->model == MODEL_BPE && !f->merges.stop))
         return json_fail(j, "the model has no '%s'", f->vocab.stop ? "merges" : "vocab");
+    if (t->model == MODEL_BPE && t->word_prefix)
+        return json_fail(j, "continuing_subword_prefix of a BPE model is not supported yet");
     return OK;
 }
 
-/* Entries of the object at hand, for the limit on ids. */
-static int count_keys(const struct parts *f, struct part part, int64_t *out)
+/* Entries of the object or list at hand, for the limit on ids. */
+static int count_entries(const struct parts *f, struct part part, int64_t *out)
 {
     struct json j;
     struct json_options options = {.duplicates = true}; /* the first pass has refused them */
     json_begin_part(&j, f->json, part.start, part.stop, &options);
-    int status = json_open(&j, JSON_OBJECT, "vocab");
+    int status = json_next(&j);
     int64_t n = 0;
-    while (!status && !(status = json_next(&j)) && j.kind == JSON_KEY) {
-        status = json_skip_value(&j);
+    bool list = !status && j.kind == JSON_ARRAY;
+    if (!status && !list && j.kind != JSON_OBJECT)
+        status = json_fail(&j, "vocab: expected an object or a list");
+    while (!status && json_more(&j)) {
+        if (!list)
+            status = json_open(&j, JSON_KEY, NULL);
+        if (!status)
+            status = json_skip_value(&j);
         n++;
     }
     json_free(&j);
     *out = n;
     return status;
+}
+
+/* Unigram's vocabulary: [["piece", score], ...]. */
+static int read_pieces(struct tokenizer *t, struct json *j, int64_t count)
+{
+    int64_t id = 0;
+    TRY(textmap_reserve(&t->vocab.ids, count));
+    TRY(json_open(j, JSON_ARRAY, "vocab"));
+    for (; json_more(j); id++) {
+        double score;
+        TRY(json_open(j, JSON_ARRAY, "vocab"));
+        TRY(json_open(j, JSON_STRING, "vocab"));
+        TRY(vocab_add(&t->vocab, id, count, j->text, j->length, 0));
+        TRY(json_take_double(j, "vocab", &score));
+        if (!isfinite(score))
+            return json_fail(j, "vocab: a score that is not finite");
+        t->vocab.tokens[id].score = score;
+        TRY(json_open(j, JSON_ARRAY_END, "vocab"));
+    }
+    return OK;
 }
 
 static int read_vocab(struct tokenizer *t, struct json *j, int64_t count)
@@ -175,7 +241,11 @@ static int read_merge_pair(struct tokenizer *t, struct json *j, int64_t rank)
 static int read_merges(struct tokenizer *t, struct json *j)
 {
     int64_t rank = 0;
-    TRY(json_open(j, JSON_ARRAY, "merges"));
+    TRY(json_next(j));
+    if (j->kind == JSON_OBJECT && !json_more(j)) /* {}: how some write an empty list */
+        return OK;
+    if (j->kind != JSON_ARRAY)
+        return json_fail(j, "merges: expected an array");
     for (; json_more(j); rank++) {
         TRY(json_next(j));
         if (j->kind == JSON_STRING)
@@ -193,6 +263,14 @@ static int read_unk(struct tokenizer *t, struct json *j)
     TRY(json_next(j));
     if (j->kind == JSON_NULL)
         return OK;
+    if (j->kind == JSON_NUMBER && t->model == MODEL_UNIGRAM) {
+        int64_t id;
+        TRY(json_int(j, "unk_id", &id));
+        if (id < 0 || id >= t->vocab.count)
+            return json_fail(j, "unk_id is %" PRId64 ", wanted 0 to %d", id, t->vocab.count - 1);
+        t->bpe.unk = (int32_t)id;
+        return OK;
+    }
     if (j->kind != JSON_STRING)
         return json_fail(j, "unk_token: expected text or null");
     t->bpe.unk = vocab_find(&t->vocab, j->text, j->length);
@@ -283,19 +361,24 @@ static int with_part(struct tokenizer *t, const struct parts *f, struct part par
     return status;
 }
 
+/* Without ByteLevel the vocabulary is plain text. Without a decoder the reference puts a blank
+ * between tokens; a byte-level vocabulary is decoded all the same here. */
 static int read_pre_part(struct tokenizer *t, struct json *j)
 {
     bool byte_level;
     TRY(read_pre_tokenizer(t, j, &byte_level));
-    if (!byte_level)
-        return json_fail(j, "a pre-tokenizer without ByteLevel is not supported yet");
+    t->vocab.plain = !byte_level;
     return OK;
 }
 
-static int read_decoder_part(struct tokenizer *t, struct json *j)
+static int set_alphabet(struct tokenizer *t)
 {
-    (void)t;
-    return read_decoder(j);
+    struct decoder_step *s;
+    if (t->decoder.count > 0 && t->decoder.steps[0].kind == DECODER_BYTE_LEVEL)
+        t->vocab.plain = false;
+    if (t->decoder.count == 0 && t->vocab.plain)
+        return decoder_add(&t->decoder, DECODER_JOIN, &s);
+    return OK;
 }
 
 static int read_parts(struct tokenizer *t, struct parts *f)
@@ -305,19 +388,23 @@ static int read_parts(struct tokenizer *t, struct parts *f)
     int status;
     /* components first: their errors name what is missing, before 30 MB of vocabulary are read */
     TRY(with_part(t, f, f->normalizer, read_normalizer));
+    t->vocab.plain = true;
     TRY(with_part(t, f, f->pre_tokenizer, read_pre_part));
-    TRY(with_part(t, f, f->decoder, read_decoder_part));
+    TRY(with_part(t, f, f->decoder, read_decoder));
+    TRY(set_alphabet(t));
     begin(&j, f, f->model);
     status = read_model(t, &j, f);
     json_free(&j);
     TRY(status);
-    TRY(count_keys(f, f->vocab, &count));
+    TRY(count_entries(f, f->vocab, &count));
     begin(&j, f, f->vocab);
-    status = read_vocab(t, &j, count);
+    status = t->model == MODEL_UNIGRAM ? read_pieces(t, &j, count) : read_vocab(t, &j, count);
     json_free(&j);
     TRY(status);
     t->base_size = t->vocab.count;
-    TRY(with_part(t, f, f->merges, read_merges));
+    t->unigram.wide = t->unigram.all = true;
+    if (t->model == MODEL_BPE)
+        TRY(with_part(t, f, f->merges, read_merges));
     TRY(with_part(t, f, f->unk, read_unk));
     TRY(with_part(t, f, f->added, read_added));
     return with_part(t, f, f->post_processor, read_post_processor);
@@ -333,8 +420,8 @@ static int read_json(struct tokenizer *t, const char *json, size_t length)
     return status ? status : read_parts(t, &f);
 }
 
-static int finish(struct tokenizer *t, int status, const char *config, size_t config_length,
-                  struct tokenizer **out)
+int tokenizer_ready(struct tokenizer *t, int status, const char *config, size_t config_length,
+                    struct tokenizer **out)
 {
     if (!status && config) {
         status = tokenizer_read_config(t, config, config_length);
@@ -357,7 +444,7 @@ int tokenizer_from_json(const char *json, size_t length, const char *config, siz
     struct tokenizer *t = tokenizer_new();
     if (!t)
         return ERR_MEMORY;
-    return finish(t, read_json(t, json, length), config, config_length, out);
+    return tokenizer_ready(t, read_json(t, json, length), config, config_length, out);
 }
 
 /* Lines "left right"; a first line "#version: ..." is skipped. */
@@ -386,7 +473,7 @@ static int read_vocab_and_merges(struct tokenizer *t, const char *vocab, size_t 
     struct parts f = {.json = vocab, .vocab = {0, vocab_length}};
     struct json j;
     int64_t count;
-    TRY(count_keys(&f, f.vocab, &count));
+    TRY(count_entries(&f, f.vocab, &count));
     json_begin(&j, vocab, vocab_length, NULL);
     int status = read_vocab(t, &j, count);
     json_free(&j);
@@ -394,6 +481,7 @@ static int read_vocab_and_merges(struct tokenizer *t, const char *vocab, size_t 
     t->base_size = t->vocab.count;
     TRY(read_merge_lines(t, merges, merges_length));
     TRY(tokenizer_add_step(t, SPLIT_GPT2));
+    t->bytes = true;
     int32_t id = vocab_find(&t->vocab, end_of_text, sizeof end_of_text - 1);
     if (id < 0)
         return OK;
@@ -409,5 +497,5 @@ int tokenizer_from_vocab(const char *vocab, size_t vocab_length, const char *mer
     if (!t)
         return ERR_MEMORY;
     int status = read_vocab_and_merges(t, vocab, vocab_length, merges, merges_length);
-    return finish(t, status, config, config_length, out);
+    return tokenizer_ready(t, status, config, config_length, out);
 }

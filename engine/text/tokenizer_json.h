@@ -10,8 +10,9 @@
 
 /* Each reads the next value of 'j' whole. */
 int read_normalizer(struct tokenizer *t, struct json *j) MUST_CHECK;
+/* *byte_level: a ByteLevel is among them, so the vocabulary is in its alphabet. */
 int read_pre_tokenizer(struct tokenizer *t, struct json *j, bool *byte_level) MUST_CHECK;
 int read_post_processor(struct tokenizer *t, struct json *j) MUST_CHECK;
-int read_decoder(struct json *j) MUST_CHECK;
+int read_decoder(struct tokenizer *t, struct json *j) MUST_CHECK;
 
 #endif

@@ -1,132 +1,159 @@
-/* tokenizer_parts.c -- the components of a tokenizer.json around its model.
+/* tokenizer_parts.c -- normalizers and pre-tokenizers of a tokenizer.json.
  *
- * Components are objects whose "type" may stand anywhere among the fields, so the fields of one
- * object are collected first and judged at its end. Sequences nest; the JSON parser's depth limit
- * bounds the recursion. */
+ * To add one: a row in the table of its kind and a function that reads its fields. */
+#include "engine/text/component.h"
 #include "engine/text/tokenizer_json.h"
 #include "kernels/base/mem.h"
 
 #include <string.h>
 
-struct component {
-    char type[32];
-    size_t start, stop;     /* of the object in the text */
-    size_t list, list_stop; /* of a nested list, 0 = none */
-    size_t pattern, pattern_stop;
-    bool add_prefix_space, use_regex, individual_digits, invert;
-    enum split_behavior behavior;
-};
+/* --- normalizers */
 
-static int read_behavior(struct json *j, enum split_behavior *out)
+static int normal_plain(struct tokenizer *t, const struct component *c, int kind)
 {
-    static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious",
-                                        "MergedWithNext", "Contiguous"};
-    TRY(json_open(j, JSON_STRING, "behavior"));
-    for (int i = 0; i < 5; i++)
-        if (json_is(j, names[i])) {
-            *out = (enum split_behavior)i;
-            return OK;
+    struct normalizer_step *s;
+    (void)c;
+    return normalizer_add(&t->normalizer, (enum normalizer_kind)kind, &s);
+}
+
+static int normal_strip(struct tokenizer *t, const struct component *c, int kind)
+{
+    struct normalizer_step *s;
+    TRY(normalizer_add(&t->normalizer, (enum normalizer_kind)kind, &s));
+    s->left = s->right = true;
+    TRY(component_bool(c, "strip_left", &s->left));
+    return component_bool(c, "strip_right", &s->right);
+}
+
+static int normal_prepend(struct tokenizer *t, const struct component *c, int kind)
+{
+    struct normalizer_step *s;
+    TRY(normalizer_add(&t->normalizer, (enum normalizer_kind)kind, &s));
+    TRY(component_text(c, "prepend", &s->to, &s->to_length));
+    return s->to ? OK : component_fail(c, "without its text 'prepend'");
+}
+
+static int normal_replace(struct tokenizer *t, const struct component *c, int kind)
+{
+    struct normalizer_step *s;
+    bool regex;
+    TRY(normalizer_add(&t->normalizer, (enum normalizer_kind)kind, &s));
+    TRY(component_pattern(c, "pattern", &s->from, &s->from_length, &regex));
+    TRY(component_text(c, "content", &s->to, &s->to_length));
+    if (!s->to)
+        return component_fail(c, "without its text 'content'");
+    return regex ? pattern_compile(s->from, s->from_length, &s->pattern) : OK;
+}
+
+static int sextet(char c)
+{
+    return c >= 'A' && c <= 'Z'   ? c - 'A'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 26
+           : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '+'             ? 62
+           : c == '/'             ? 63
+                                  : -1;
+}
+
+/* Base64 in place: returns the bytes written, -1 when it is none. */
+static int64_t from_base64(char *text, size_t length)
+{
+    uint32_t bits = 0;
+    int have = 0;
+    int64_t n = 0;
+    while (length > 0 && text[length - 1] == '=')
+        length--;
+    for (size_t i = 0; i < length; i++) {
+        int v = sextet(text[i]);
+        if (v < 0)
+            return -1;
+        bits = bits << 6 | (uint32_t)v;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            text[n++] = (char)(bits >> have);
         }
-    return json_fail(j, "behavior '%.*s' is not known", (int)(j->length < 60 ? j->length : 60),
-                     j->text);
-}
-
-static int read_span(struct json *j, size_t *start, size_t *stop)
-{
-    TRY(json_next(j));
-    *start = j->offset;
-    TRY(json_skip(j));
-    *stop = (size_t)(j->p - j->whole);
-    return OK;
-}
-
-static int read_field(struct json *j, struct component *c)
-{
-    if (json_is(j, "type")) {
-        TRY(json_open(j, JSON_STRING, "type"));
-        size_t n = j->length < sizeof c->type - 1 ? j->length : sizeof c->type - 1;
-        memcpy(c->type, j->text, n);
-        return OK;
     }
-    if (json_is(j, "add_prefix_space"))
-        return json_take_bool(j, "add_prefix_space", &c->add_prefix_space);
-    if (json_is(j, "use_regex"))
-        return json_take_bool(j, "use_regex", &c->use_regex);
-    if (json_is(j, "individual_digits"))
-        return json_take_bool(j, "individual_digits", &c->individual_digits);
-    if (json_is(j, "invert"))
-        return json_take_bool(j, "invert", &c->invert);
-    if (json_is(j, "behavior"))
-        return read_behavior(j, &c->behavior);
-    if (json_is(j, "pattern"))
-        return read_span(j, &c->pattern, &c->pattern_stop);
-    if (json_is(j, "pretokenizers") || json_is(j, "normalizers") || json_is(j, "processors") ||
-        json_is(j, "decoders"))
-        return read_span(j, &c->list, &c->list_stop);
-    return json_skip_value(j);
+    return n;
 }
 
-/* The next value: null gives *there = false, an object its fields. */
-static int read_component(struct json *j, struct component *c, bool *there)
+static int normal_charsmap(struct tokenizer *t, const struct component *c, int kind)
 {
-    *c = (struct component){.use_regex = true, .individual_digits = false};
-    TRY(json_next(j));
-    *there = j->kind != JSON_NULL;
-    if (!*there)
-        return OK;
-    if (j->kind != JSON_OBJECT)
-        return json_fail(j, "expected a component (an object with a type) or null");
-    c->start = j->offset;
-    for (;;) {
-        TRY(json_next(j));
-        if (j->kind == JSON_OBJECT_END)
-            break;
-        TRY(read_field(j, c));
+    struct normalizer_step *s;
+    char *text = NULL;
+    size_t length = 0;
+    TRY(normalizer_add(&t->normalizer, (enum normalizer_kind)kind, &s));
+    int status = component_text(c, "precompiled_charsmap", &text, &length);
+    if (!status && text) {
+        int64_t n = from_base64(text, length);
+        status = n < 0 ? component_fail(c, "its map is not base64")
+                       : charsmap_set(&s->map, text, (size_t)n);
     }
-    c->stop = (size_t)(j->p - j->whole);
-    j->offset = c->start;
-    if (!c->type[0])
-        return json_fail(j, "a component without a type");
-    return OK;
-}
-
-static int not_built(const struct json *j, const char *what, const struct component *c)
-{
-    return json_fail(j, "the %s '%s' is not supported yet", what, c->type);
-}
-
-/* Runs 'one' over every element of a component's list. */
-static int each_of(struct tokenizer *t, struct json *j, const struct component *c,
-                   int (*one)(struct tokenizer *, struct json *, void *), void *ctx)
-{
-    struct json inner;
-    int status;
-    if (!c->list)
-        return json_fail(j, "a Sequence without its list");
-    json_begin_part(&inner, j->whole, c->list, c->list_stop, &j->options);
-    status = json_open(&inner, JSON_ARRAY, c->type);
-    while (!status && json_more(&inner))
-        status = one(t, &inner, ctx);
-    json_free(&inner);
+    mem_free(text);
     return status;
 }
 
-/* --- normaliser */
+/* BERT's is several in one; lower case takes the accents with it unless told otherwise. */
+static int normal_bert(struct tokenizer *t, const struct component *c, int kind)
+{
+    struct normalizer_step *s;
+    bool lower = true, accents;
+    TRY(normalizer_add(&t->normalizer, (enum normalizer_kind)kind, &s));
+    s->clean = s->cjk = true;
+    TRY(component_bool(c, "clean_text", &s->clean));
+    TRY(component_bool(c, "handle_chinese_chars", &s->cjk));
+    TRY(component_bool(c, "lowercase", &lower));
+    accents = lower;
+    TRY(component_bool(c, "strip_accents", &accents));
+    if (accents) {
+        TRY(normalizer_add(&t->normalizer, NORMALIZER_NFD, &s));
+        TRY(normalizer_add(&t->normalizer, NORMALIZER_STRIP_ACCENTS, &s));
+    }
+    return lower ? normalizer_add(&t->normalizer, NORMALIZER_LOWERCASE, &s) : OK;
+}
+
+struct part_row {
+    const char *type;
+    int (*read)(struct tokenizer *, const struct component *, int);
+    int kind;
+};
+
+static const struct part_row normalizers[] = {
+    {"NFC", normal_plain, NORMALIZER_NFC},
+    {"NFD", normal_plain, NORMALIZER_NFD},
+    {"NFKC", normal_plain, NORMALIZER_NFKC},
+    {"NFKD", normal_plain, NORMALIZER_NFKD},
+    {"Lowercase", normal_plain, NORMALIZER_LOWERCASE},
+    {"StripAccents", normal_plain, NORMALIZER_STRIP_ACCENTS},
+    {"Strip", normal_strip, NORMALIZER_STRIP},
+    {"Prepend", normal_prepend, NORMALIZER_PREPEND},
+    {"Replace", normal_replace, NORMALIZER_REPLACE},
+    {"Precompiled", normal_charsmap, NORMALIZER_CHARSMAP},
+    {"BertNormalizer", normal_bert, NORMALIZER_BERT},
+};
+
+static int from_table(struct tokenizer *t, const struct component *c, const struct part_row *rows,
+                      size_t count, const char *what)
+{
+    for (size_t i = 0; i < count; i++)
+        if (component_is(c, rows[i].type))
+            return rows[i].read(t, c, rows[i].kind);
+    return component_refuse(c, what);
+}
+
+#define ROWS(table) table, sizeof table / sizeof *table
 
 static int one_normalizer(struct tokenizer *t, struct json *j, void *ctx)
 {
     struct component c;
     bool there;
     (void)ctx;
-    TRY(read_component(j, &c, &there));
+    TRY(component_read(j, &c, &there));
     if (!there)
         return OK;
-    if (!strcmp(c.type, "Sequence"))
-        return each_of(t, j, &c, one_normalizer, NULL);
-    if (strcmp(c.type, "NFC") != 0)
-        return not_built(j, "normalizer", &c);
-    t->nfc = true;
-    return OK;
+    if (component_is(&c, "Sequence"))
+        return component_each(t, &c, "normalizers", one_normalizer, NULL);
+    return from_table(t, &c, ROWS(normalizers), "normalizer");
 }
 
 int read_normalizer(struct tokenizer *t, struct json *j)
@@ -134,243 +161,180 @@ int read_normalizer(struct tokenizer *t, struct json *j)
     return one_normalizer(t, j, NULL);
 }
 
-/* --- pre-tokenizer */
+/* --- pre-tokenizers */
 
-static int read_pattern(struct tokenizer *t, struct json *j, const struct component *c)
+static struct split_step *last_step(struct tokenizer *t)
 {
-    struct json p;
-    struct split_step *step = NULL;
-    bool regex;
-    if (!c->pattern)
-        return json_fail(j, "a Split without a pattern");
-    json_begin_part(&p, j->whole, c->pattern, c->pattern_stop, &j->options);
-    int status = json_open(&p, JSON_OBJECT, "pattern");
-    if (!status)
-        status = json_open(&p, JSON_KEY, "pattern");
-    regex = !status && json_is(&p, "Regex");
-    if (!status && !regex && !json_is(&p, "String"))
-        status = json_fail(&p, "a pattern of kind '%.*s', wanted Regex or String",
-                           (int)(p.length < 60 ? p.length : 60), p.text);
-    if (!status)
-        status = json_open(&p, JSON_STRING, "pattern");
-    int kind = !status && regex && c->behavior == SPLIT_ISOLATED && !c->invert
-                   ? split_known(p.text, p.length)
-                   : -1;
-    if (!status)
-        status = tokenizer_add_step(t, kind >= 0 ? (enum split_kind)kind
-                                       : regex   ? SPLIT_PATTERN
-                                                 : SPLIT_LITERAL);
-    if (!status && kind < 0) {
-        step = &t->steps[t->step_count - 1];
-        step->behavior = c->behavior;
-        step->invert = c->invert;
-        if (regex) {
-            status = pattern_compile(p.text, p.length, &step->pattern);
-        } else if (p.length == 0) {
-            status = json_fail(&p, "an empty pattern");
-        } else {
-            step->literal = mem_text(p.text, p.length);
-            step->literal_length = p.length;
-            status = step->literal ? OK : ERR_MEMORY;
+    return &t->steps[t->step_count - 1];
+}
+
+static int read_behavior(const struct component *c, enum split_behavior preset,
+                         enum split_behavior *out)
+{
+    static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious",
+                                        "MergedWithNext", "Contiguous"};
+    char *text = NULL;
+    size_t n = 0;
+    *out = preset;
+    TRY(component_text(c, "behavior", &text, &n));
+    int status = text ? json_fail(c->j, "%s: behavior '%.60s' is not known", c->type, text) : OK;
+    for (int i = 0; i < 5 && text; i++)
+        if (!strcmp(text, names[i])) {
+            *out = (enum split_behavior)i;
+            status = OK;
         }
-    }
-    json_free(&p);
+    mem_free(text);
     return status;
 }
+
+static int pre_split(struct tokenizer *t, const struct component *c, int kind)
+{
+    struct split_step s = {.kind = (enum split_kind)kind};
+    bool regex;
+    int status = read_behavior(c, SPLIT_ISOLATED, &s.behavior);
+    if (!status)
+        status = component_bool(c, "invert", &s.invert);
+    if (!status)
+        status = component_pattern(c, "pattern", &s.literal, &s.literal_length, &regex);
+    if (!status && regex) {
+        int known = s.behavior == SPLIT_ISOLATED && !s.invert
+                        ? split_known(s.literal, s.literal_length)
+                        : -1;
+        s.kind = known >= 0 ? (enum split_kind)known : SPLIT_PATTERN;
+        if (known < 0)
+            status = pattern_compile(s.literal, s.literal_length, &s.pattern);
+    }
+    if (!status)
+        status = tokenizer_add_step(t, s.kind);
+    if (status) {
+        split_step_free(&s);
+        return status;
+    }
+    *last_step(t) = s;
+    return OK;
+}
+
+static int pre_plain(struct tokenizer *t, const struct component *c, int kind)
+{
+    (void)c;
+    return tokenizer_add_step(t, (enum split_kind)kind);
+}
+
+static int pre_punctuation(struct tokenizer *t, const struct component *c, int kind)
+{
+    TRY(tokenizer_add_step(t, (enum split_kind)kind));
+    return read_behavior(c, SPLIT_ISOLATED, &last_step(t)->behavior);
+}
+
+static int pre_white_space(struct tokenizer *t, const struct component *c, int kind)
+{
+    (void)c;
+    TRY(tokenizer_add_step(t, (enum split_kind)kind));
+    last_step(t)->behavior = SPLIT_REMOVED;
+    return OK;
+}
+
+static int pre_bert(struct tokenizer *t, const struct component *c, int kind)
+{
+    TRY(pre_white_space(t, c, SPLIT_BLANK));
+    return tokenizer_add_step(t, (enum split_kind)kind);
+}
+
+static int pre_delimiter(struct tokenizer *t, const struct component *c, int kind)
+{
+    TRY(tokenizer_add_step(t, (enum split_kind)kind));
+    struct split_step *s = last_step(t);
+    s->behavior = SPLIT_REMOVED;
+    TRY(component_text(c, "delimiter", &s->literal, &s->literal_length));
+    return s->literal && s->literal_length ? OK : component_fail(c, "without its delimiter");
+}
+
+static int pre_digits(struct tokenizer *t, const struct component *c, int kind)
+{
+    bool each = false;
+    (void)kind;
+    TRY(component_bool(c, "individual_digits", &each));
+    return tokenizer_add_step(t, each ? SPLIT_DIGIT : SPLIT_DIGITS);
+}
+
+static int pre_metaspace(struct tokenizer *t, const struct component *c, int kind)
+{
+    char *scheme = NULL;
+    size_t n = 0;
+    bool prefix = true, split = true;
+    TRY(tokenizer_add_step(t, (enum split_kind)kind));
+    struct split_step *s = last_step(t);
+    TRY(component_bool(c, "add_prefix_space", &prefix)); /* the old form of prepend_scheme */
+    TRY(component_bool(c, "split", &split));
+    s->whole = !split;
+    s->scheme = prefix ? SPLIT_ALWAYS : SPLIT_NEVER;
+    TRY(component_text(c, "replacement", &s->literal, &s->literal_length));
+    if (!s->literal || !s->literal_length)
+        return component_fail(c, "without its replacement");
+    TRY(component_text(c, "prepend_scheme", &scheme, &n));
+    int status = OK;
+    if (scheme && !strcmp(scheme, "first"))
+        s->scheme = SPLIT_FIRST;
+    else if (scheme && !strcmp(scheme, "never"))
+        s->scheme = SPLIT_NEVER;
+    else if (scheme && !strcmp(scheme, "always"))
+        s->scheme = SPLIT_ALWAYS;
+    else if (scheme)
+        status = json_fail(c->j, "Metaspace: prepend_scheme '%.60s' is not known", scheme);
+    mem_free(scheme);
+    return status;
+}
+
+/* The text leaves ByteLevel in the byte-level alphabet. Behind the last splitter that is left to
+ * the model, which takes the bytes; before another one it must be written out. */
+static int pre_byte_level(struct tokenizer *t, const struct component *c, int kind)
+{
+    bool prefix = false, regex = true;
+    (void)kind;
+    if (t->bytes)
+        TRY(tokenizer_add_step(t, SPLIT_SPELL));
+    t->bytes = false;
+    TRY(component_bool(c, "add_prefix_space", &prefix));
+    TRY(component_bool(c, "use_regex", &regex));
+    if (prefix)
+        TRY(tokenizer_add_step(t, SPLIT_PREFIX));
+    if (regex)
+        TRY(tokenizer_add_step(t, SPLIT_GPT2));
+    t->bytes = true;
+    return OK;
+}
+
+static const struct part_row pre_tokenizers[] = {
+    {"Split", pre_split, SPLIT_LITERAL},
+    {"ByteLevel", pre_byte_level, 0},
+    {"Metaspace", pre_metaspace, SPLIT_METASPACE},
+    {"Digits", pre_digits, SPLIT_DIGITS},
+    {"Punctuation", pre_punctuation, SPLIT_MARK},
+    {"Whitespace", pre_plain, SPLIT_WORDS},
+    {"WhitespaceSplit", pre_white_space, SPLIT_BLANK},
+    {"BertPreTokenizer", pre_bert, SPLIT_MARK},
+    {"CharDelimiterSplit", pre_delimiter, SPLIT_LITERAL},
+};
 
 static int one_pre_tokenizer(struct tokenizer *t, struct json *j, void *ctx)
 {
     struct component c;
     bool there, *byte_level = ctx;
-    TRY(read_component(j, &c, &there));
+    TRY(component_read(j, &c, &there));
     if (!there)
         return OK;
-    if (*byte_level)
-        return json_fail(j, "the pre-tokenizer '%s' behind ByteLevel is not supported yet", c.type);
-    if (!strcmp(c.type, "Sequence"))
-        return each_of(t, j, &c, one_pre_tokenizer, byte_level);
-    if (!strcmp(c.type, "Split"))
-        return read_pattern(t, j, &c);
-    if (!strcmp(c.type, "Digits"))
-        return tokenizer_add_step(t, c.individual_digits ? SPLIT_DIGIT : SPLIT_DIGITS);
-    if (strcmp(c.type, "ByteLevel") != 0)
-        return not_built(j, "pre-tokenizer", &c);
-    *byte_level = true;
-    if (c.add_prefix_space)
-        TRY(tokenizer_add_step(t, SPLIT_PREFIX));
-    return c.use_regex ? tokenizer_add_step(t, SPLIT_GPT2) : OK;
+    if (component_is(&c, "Sequence"))
+        return component_each(t, &c, "pretokenizers", one_pre_tokenizer, byte_level);
+    if (t->bytes && !component_is(&c, "ByteLevel")) {
+        TRY(tokenizer_add_step(t, SPLIT_SPELL));
+        t->bytes = false;
+    }
+    *byte_level |= component_is(&c, "ByteLevel");
+    return from_table(t, &c, ROWS(pre_tokenizers), "pre-tokenizer");
 }
 
 int read_pre_tokenizer(struct tokenizer *t, struct json *j, bool *byte_level)
 {
-    *byte_level = false;
+    t->bytes = *byte_level = false;
     return one_pre_tokenizer(t, j, byte_level);
-}
-
-/* --- post-processor: which tokens stand around a text */
-
-static int affix_add(struct json *j, struct affix *a, int64_t id)
-{
-    if (a->count == TOKENIZER_AFFIX)
-        return json_fail(j, "more than %d tokens around a text", TOKENIZER_AFFIX);
-    if (id < 0 || id >= INT32_MAX)
-        return json_fail(j, "token id %lld", (long long)id);
-    a->ids[a->count++] = (int32_t)id;
-    return OK;
-}
-
-/* The ids of template token 'name' out of "special_tokens", which stands in the same object. */
-static int template_ids(struct json *j, const struct component *c, const char *name, size_t length,
-                        struct affix *out)
-{
-    struct json s;
-    bool found = false;
-    int status = OK;
-    json_begin_part(&s, j->whole, c->start, c->stop, &j->options);
-    status = json_open(&s, JSON_OBJECT, NULL);
-    while (!status && !(status = json_next(&s)) && s.kind == JSON_KEY) {
-        if (s.depth == 1 && !json_is(&s, "special_tokens")) {
-            status = json_skip_value(&s);
-        } else if (s.depth == 1) {
-            status = json_open(&s, JSON_OBJECT, "special_tokens");
-        } else if (s.depth == 2 && (s.length != length || memcmp(s.text, name, length))) {
-            status = json_skip_value(&s);
-        } else if (s.depth == 2) {
-            status = json_open(&s, JSON_OBJECT, "a special token");
-        } else if (!json_is(&s, "ids")) {
-            status = json_skip_value(&s);
-        } else {
-            found = true;
-            status = json_open(&s, JSON_ARRAY, "ids");
-            while (!status && !(status = json_next(&s)) && s.kind != JSON_ARRAY_END) {
-                int64_t id = -1;
-                status = json_int(&s, "ids", &id);
-                if (!status)
-                    status = affix_add(&s, out, id);
-            }
-            break;
-        }
-    }
-    json_free(&s);
-    if (!status && !found)
-        return json_fail(j, "the template names '%.*s', which is not in special_tokens",
-                         (int)(length < 60 ? length : 60), name);
-    return status;
-}
-
-/* One element of "single": {"SpecialToken": {"id": name, ...}} or {"Sequence": ...}. */
-static int template_piece(struct tokenizer *t, struct json *j, const struct component *c,
-                          bool *behind)
-{
-    TRY(json_open(j, JSON_OBJECT, "a template"));
-    TRY(json_open(j, JSON_KEY, "a template"));
-    bool token = json_is(j, "SpecialToken");
-    if (!token && !json_is(j, "Sequence"))
-        return json_fail(j, "a template piece of kind '%.*s'",
-                         (int)(j->length < 60 ? j->length : 60), j->text);
-    if (!token)
-        *behind = true;
-    TRY(json_open(j, JSON_OBJECT, "a template"));
-    for (;;) {
-        TRY(json_next(j));
-        if (j->kind == JSON_OBJECT_END)
-            break;
-        if (!token || !json_is(j, "id")) {
-            TRY(json_skip_value(j));
-            continue;
-        }
-        TRY(json_open(j, JSON_STRING, "id"));
-        TRY(template_ids(j, c, j->text, j->length, *behind ? &t->suffix : &t->prefix));
-    }
-    return json_open(j, JSON_OBJECT_END, "a template");
-}
-
-static int read_template(struct tokenizer *t, struct json *outer, const struct component *c)
-{
-    struct json j;
-    bool behind = false;
-    json_begin_part(&j, outer->whole, c->start, c->stop, &outer->options);
-    int status = json_open(&j, JSON_OBJECT, NULL);
-    while (!status && !(status = json_next(&j)) && j.kind == JSON_KEY) {
-        if (!json_is(&j, "single")) {
-            status = json_skip_value(&j);
-            continue;
-        }
-        status = json_open(&j, JSON_ARRAY, "single");
-        while (!status && json_more(&j))
-            status = template_piece(t, &j, c, &behind);
-        if (!status)
-            status = json_open(&j, JSON_ARRAY_END, "single");
-    }
-    json_free(&j);
-    return status;
-}
-
-/* "cls": ["<s>", 0] in front and "sep" behind, as in RoBERTa's and BERT's processors. */
-static int read_pair_processor(struct tokenizer *t, struct json *outer, const struct component *c)
-{
-    struct json j;
-    json_begin_part(&j, outer->whole, c->start, c->stop, &outer->options);
-    int status = json_open(&j, JSON_OBJECT, NULL);
-    while (!status && !(status = json_next(&j)) && j.kind == JSON_KEY) {
-        bool cls = json_is(&j, "cls");
-        int64_t id = -1;
-        if (!cls && !json_is(&j, "sep")) {
-            status = json_skip_value(&j);
-            continue;
-        }
-        status = json_open(&j, JSON_ARRAY, "a processor");
-        if (!status)
-            status = json_open(&j, JSON_STRING, "a processor");
-        if (!status)
-            status = json_take_int(&j, "a processor", &id);
-        if (!status)
-            status = affix_add(&j, cls ? &t->prefix : &t->suffix, id);
-        if (!status)
-            status = json_open(&j, JSON_ARRAY_END, "a processor");
-    }
-    json_free(&j);
-    return status;
-}
-
-static int one_post_processor(struct tokenizer *t, struct json *j, void *ctx)
-{
-    struct component c;
-    bool there;
-    (void)ctx;
-    TRY(read_component(j, &c, &there));
-    if (!there || !strcmp(c.type, "ByteLevel")) /* ByteLevel only trims offsets */
-        return OK;
-    if (!strcmp(c.type, "Sequence"))
-        return each_of(t, j, &c, one_post_processor, NULL);
-    if (!strcmp(c.type, "TemplateProcessing"))
-        return read_template(t, j, &c);
-    if (!strcmp(c.type, "RobertaProcessing") || !strcmp(c.type, "BertProcessing"))
-        return read_pair_processor(t, j, &c);
-    return not_built(j, "post-processor", &c);
-}
-
-int read_post_processor(struct tokenizer *t, struct json *j)
-{
-    return one_post_processor(t, j, NULL);
-}
-
-/* --- decoder: byte-level is the only one */
-
-static int one_decoder(struct tokenizer *t, struct json *j, void *ctx)
-{
-    struct component c;
-    bool there;
-    (void)ctx;
-    TRY(read_component(j, &c, &there));
-    if (!there || !strcmp(c.type, "ByteLevel"))
-        return OK;
-    if (!strcmp(c.type, "Sequence"))
-        return each_of(t, j, &c, one_decoder, NULL);
-    return not_built(j, "decoder", &c);
-}
-
-int read_decoder(struct json *j)
-{
-    return one_decoder(NULL, j, NULL);
 }

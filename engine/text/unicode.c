@@ -38,6 +38,19 @@ unsigned unicode_flags(uint32_t cp)
     return cp > 0x10FFFF ? 0 : lookup(cp) & ~(3u << WIDTH_SHIFT);
 }
 
+bool unicode_is_punctuation(uint32_t cp)
+{
+    int low = 0, high = (int)(sizeof unicode_marks / sizeof *unicode_marks) - 1;
+    while (low < high) {
+        int mid = (low + high + 1) / 2;
+        if (unicode_marks[mid][0] <= cp)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return unicode_marks[low][0] <= cp && cp <= unicode_marks[low][1];
+}
+
 int unicode_width(uint32_t cp)
 {
     if (cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || cp > 0x10FFFF || (cp >= 0xD800 && cp <= 0xDFFF))

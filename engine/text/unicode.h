@@ -22,6 +22,9 @@ unsigned unicode_flags(uint32_t cp);
 /* First code point after 'cp' whose flags or width differ from those of 'cp'; 0x110000 at the end. */
 uint32_t unicode_next_change(uint32_t cp);
 
+/* Punctuation as the reference's Punctuation splitter has it: ASCII's and that of an old Unicode. */
+bool unicode_is_punctuation(uint32_t cp);
+
 /* Columns on a terminal: 2 for wide (CJK, emoji), 0 for combining marks and format characters,
  * -1 for control characters (below U+0020, U+007F to U+009F) and what is no code point, else 1. */
 int unicode_width(uint32_t cp);

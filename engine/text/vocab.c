@@ -4,6 +4,7 @@
 #include "kernels/base/mem.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Bytes 33-126, 161-172 and 174-255 spell themselves; the other 68 follow from U+0100 on. */
@@ -39,7 +40,7 @@ static int spell_out(struct vocab *v, struct token *t)
     t->length = t->spelling_length;
     while (p < end && *p >= 33 && *p <= 126)
         p++;
-    if (p == end)
+    if (p == end || v->plain)
         return OK; /* plain ASCII: both forms are one */
     char *bytes = arena_text(&v->arena, t->spelling, t->spelling_length);
     if (!bytes)
@@ -93,7 +94,7 @@ int vocab_add(struct vocab *v, int64_t id, int64_t limit, const char *spelling, 
                     spelling, old, id);
     t->spelling = copy;
     t->spelling_length = (uint32_t)length;
-    t->flags = flags;
+    t->flags = (uint16_t)flags;
     if (id >= v->count)
         v->count = (int32_t)id + 1;
     return spell_out(v, t);
@@ -109,16 +110,33 @@ void vocab_mark_added(struct vocab *v, int32_t id, uint32_t flags)
     struct token *t = &v->tokens[id];
     t->bytes = t->spelling;
     t->length = t->spelling_length;
-    t->flags = flags;
+    t->flags = (uint16_t)flags;
 }
 
-void vocab_byte_ids(const struct vocab *v, int32_t bytes[256])
+void vocab_byte_ids(const struct vocab *v, bool fallback, int32_t bytes[256])
 {
     for (int b = 0; b < 256; b++) {
-        char text[4];
-        int n = utf8_encode(byte_spelling((unsigned char)b), text);
+        char text[8];
+        int n = fallback ? snprintf(text, sizeof text, "<0x%02X>", (unsigned)b)
+                         : utf8_encode(byte_spelling((unsigned char)b), text);
         bytes[b] = vocab_find(v, text, (size_t)n);
     }
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
+}
+
+int byte_of_name(const char *spelling, size_t length)
+{
+    if (length != 6 || memcmp(spelling, "<0x", 3) != 0 || spelling[5] != '>')
+        return -1;
+    int high = hex_digit(spelling[3]), low = hex_digit(spelling[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
 void vocab_free(struct vocab *v)

@@ -2,12 +2,14 @@
 """Writes engine/text/unicode_tables.h: the classes and widths of Unicode 16.0.
 
 Needs the Python package unicodedata2 16.0.0, whose counts (141,028 letters, 1,911 numbers,
-25 spaces) are those of the tokenizer library we must agree with.
+25 spaces) are those of the tokenizer library we must agree with; and tokenizers 0.23.3 itself,
+whose Punctuation follows a much older Unicode (726 characters): those are asked from it.
 Usage: unicode_tables.py > engine/text/unicode_tables.h
 """
 import sys
 
 import unicodedata2 as ud
+from tokenizers import pre_tokenizers
 
 assert ud.unidata_version == "16.0.0", ud.unidata_version
 
@@ -48,6 +50,19 @@ def flags(cp):
     return f | width(cp, cat) << WIDTH_SHIFT
 
 
+def punctuation():
+    """Ranges (first, last) of what the library's Punctuation cuts at."""
+    cutter, ranges = pre_tokenizers.Punctuation("isolated"), []
+    for cp in range(0x110000):
+        if 0xD800 <= cp < 0xE000 or len(cutter.pre_tokenize_str("a" + chr(cp) + "a")) < 3:
+            continue
+        if ranges and ranges[-1][1] == cp - 1:
+            ranges[-1][1] = cp
+        else:
+            ranges.append([cp, cp])
+    return ranges
+
+
 def numbers(values, fmt, per_line):
     values = [fmt % v for v in values]
     for i in range(0, len(values), per_line):
@@ -76,6 +91,11 @@ def main():
     print("static const uint16_t unicode_pages[%d] = { /* range that holds code point i << 8 */"
           % len(pages))
     numbers(pages, "%d", 16)
+    print("};")
+    marks = punctuation()
+    print("static const uint32_t unicode_marks[%d][2] = { /* punctuation, first and last */"
+          % len(marks))
+    numbers(["{0x%x, 0x%x}" % tuple(r) for r in marks], "%s", 5)
     print("};")
 
 

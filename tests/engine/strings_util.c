@@ -152,3 +152,87 @@ size_t random_string(uint64_t index, char out[RANDOM_STRING_BYTES])
         put_part(&m, below(&m.state, 16));
     return m.length;
 }
+
+static const char *const special[] = {"<s>",
+                                      "</s>",
+                                      "<unk>",
+                                      "<pad>",
+                                      "<bos>",
+                                      "<eos>",
+                                      "<mask>",
+                                      "<|user|>",
+                                      "<|end|>",
+                                      "<|assistant|>",
+                                      "<|placeholder1|>",
+                                      "[gMASK]",
+                                      "<!sop!>",
+                                      "<!dummy-prefix!>",
+                                      "<start_of_turn>",
+                                      "<end_of_turn>",
+                                      "<unused5>",
+                                      "<image_soft_token>",
+                                      "[INST]",
+                                      ">>TITLE<<",
+                                      "<tool_call>",
+                                      "<|endoftext|>",
+                                      "<|im_start|>",
+                                      "<think>",
+                                      "<|eot_id|>",
+                                      "▁",
+                                      "▁▁",
+                                      "\n\n\n",
+                                      "<0x0A>",
+                                      "<0xE2>",
+                                      "<h1>",
+                                      "       "};
+
+/* Bytes of the first and last character. */
+static size_t first_bytes(const char *text)
+{
+    size_t n = 1;
+    while (((unsigned char)text[n] & 0xC0) == 0x80)
+        n++;
+    return n;
+}
+
+static size_t last_bytes(const char *text)
+{
+    size_t length = strlen(text), n = 1;
+    while (((unsigned char)text[length - n] & 0xC0) == 0x80)
+        n++;
+    return n;
+}
+
+int special_string(int index, char out[SPECIAL_STRING_BYTES])
+{
+    static const char *const forms[] = {"M",  " M",  "M ", "aMb", "a  M \n b",
+                                        "MM", "M M", "xL", "FM",  "I amMHello, world  M\tM!"};
+    int form = index % 10, mark = index / 10;
+    struct maker m = {.out = out};
+    if (mark >= (int)(sizeof special / sizeof *special))
+        return 0;
+    const char *text = special[mark];
+    for (const char *p = forms[form]; *p; p++) {
+        if (*p == 'M') {
+            put(&m, text);
+        } else if (*p == 'F') {
+            put(&m, text + first_bytes(text));
+        } else if (*p == 'L') {
+            put(&m, text);
+            m.length -= last_bytes(text);
+        } else {
+            put_cp(&m, (uint32_t)(unsigned char)*p);
+        }
+    }
+    out[m.length] = '\0';
+    return 1;
+}
+
+int random_ids(uint64_t index, int32_t size, int32_t ids[12])
+{
+    uint64_t state = (1000000 + index) * 0xD1342543DE82EF95u + 20260302u;
+    int n = 1 + (int)below(&state, 12);
+    for (int i = 0; i < n; i++)
+        ids[i] = (int32_t)below(&state, (unsigned)size);
+    return n;
+}
