@@ -333,7 +333,7 @@ static void cases_qwen(void **state)
 static size_t unspell(const struct tokenizer *t, const char *p, size_t length, char *out)
 {
     const char *end = p + length;
-    size_t n = 0;
+    size_t n = 0, bytes;
     bool fresh = true; /* behind a control token */
     while (p < end) {
         const char *close = *p == '<' ? strchr(p, '>') : *p == '[' ? strchr(p, ']') : NULL;
@@ -343,6 +343,9 @@ static size_t unspell(const struct tokenizer *t, const char *p, size_t length, c
         if (control) {
             memcpy(out + n, p, mark);
             n += mark;
+            p += mark;
+        } else if (id >= 0 && tokenizer_token_type(t, id) == 6) { /* <0x0A> */
+            out[n++] = *tokenizer_token_bytes(t, id, &bytes);
             p += mark;
         } else if (end - p >= 3 && memcmp(p, "\xE2\x96\x81", 3) == 0) {
             if (!fresh)
