@@ -1,11 +1,12 @@
 /* generate.c -- model:generate(...) and the text it gives.
  *
- * Forms: (tokenizer, text, options), (tokenizer, {texts}, options), ({ids}, options) as in the
- * original. At the prompt the text is shown while it is made; the result then prints only its
+ * Forms: (tokenizer, text, options), (tokenizer, {texts}, options), (tokenizer, messages, options),
+ * ({ids}, options) as in the original. At the prompt the text is shown while it is made; the result then prints only its
  * statistics. Ctrl-C ends the generation and keeps what there is. */
 #include "engine/model/generate.h"
 #include "engine/text/tokenizer.h"
 #include "kernels/base/mem.h"
+#include "lua/chat.h"
 #include "lua/model.h"
 #include "lua/runtime.h"
 #include "lua/tokenizer.h"
@@ -362,7 +363,17 @@ static void generate_text(lua_State *L, struct model *m, struct tokenizer *t, in
     finish_run(L, lua_gettop(L) - 1);
 }
 
-/* A list of texts gives a list of results. */
+/* The model's answer to a conversation, through the chat template. */
+static void generate_chat(lua_State *L, struct model *m, int tokenizer, int messages, int options)
+{
+    struct run *r = new_run_with_options(L, options);
+    int at = lua_gettop(L);
+    lua_chat_encode(L, tokenizer, messages, &r->ids);
+    generate(L, m, lua_tokenizer_arg(L, tokenizer), r);
+    finish_run(L, at);
+}
+
+/* A list of texts or conversations gives a list of results. */
 static int generate_list(lua_State *L, struct model *m, struct tokenizer *t, int list, int options)
 {
     lua_Integer n = (lua_Integer)lua_rawlen(L, list);
@@ -370,10 +381,14 @@ static int generate_list(lua_State *L, struct model *m, struct tokenizer *t, int
     lua_createtable(L, (int)n, 0);
     int results = lua_gettop(L);
     for (lua_Integer i = 1; i <= n; i++) {
-        if (lua_rawgeti(L, list, i) != LUA_TSTRING)
+        lua_rawgeti(L, list, i);
+        if (lua_chat_is(L, lua_gettop(L)))
+            generate_chat(L, m, 2, lua_gettop(L), options);
+        else if (lua_type(L, -1) == LUA_TSTRING)
+            generate_text(L, m, t, lua_gettop(L), options);
+        else
             return bind_error(L, "generate: text %lld is %s", i,
                               bind_describe(L, -1, found, sizeof found));
-        generate_text(L, m, t, lua_gettop(L), options);
         lua_rawseti(L, results, i);
         lua_settop(L, results);
     }
@@ -388,12 +403,19 @@ int model_generate(lua_State *L)
     if (lua_istable(L, 2)) { /* token ids, options */
         struct run *r = new_run_with_options(L, 3);
         int at = lua_gettop(L);
+        if (lua_getfield(L, 2, "input_ids") == LUA_TTABLE) /* what a tokenizer gives */
+            lua_replace(L, 2);
+        lua_settop(L, at);
         read_ids(L, 2, r);
         generate(L, m, NULL, r);
         finish_run(L, at);
         return 1;
     }
     struct tokenizer *t = lua_tokenizer_arg(L, 2);
+    if (lua_chat_is(L, 3)) {
+        generate_chat(L, m, 2, 3, 4);
+        return 1;
+    }
     if (lua_istable(L, 3))
         return generate_list(L, m, t, 3, 4);
     if (lua_type(L, 3) != LUA_TSTRING)

@@ -218,7 +218,8 @@ extern const struct option_table generation_options;
 
 static const struct lua_method methods[] = {
     {"generate", model_generate, "model:generate(tokenizer, text, {max_new_tokens = 100, ...})",
-     "Continues a text (or a list of texts, or token ids). Gives a text that knows its statistics.",
+     "Continues a text (or a list of texts, or token ids), or answers a conversation: a list of "
+     "{role = ..., content = ...}. Gives a text that knows its statistics.",
      &generation_options},
     {"logits", model_logits_call, "model:logits(ids)",
      "What the model expects after each token of a list: a Tensor of [tokens, vocabulary].", NULL},

@@ -4,6 +4,7 @@
  * tables. Loading takes text only: crafted bytecode can crash the virtual machine. */
 #include "lua/open.h"
 #include "engine/model/sampling.h"
+#include "engine/text/chat_options.h"
 #include "kernels/base/mem.h"
 #include "lua/adapter.h"
 #include "lua/bind.h"
@@ -66,6 +67,7 @@ const struct option_table *const option_tables[] = {
     &tokenizer_load_table,
     &tokenizer_call_table,
     &tokenizer_decode_table,
+    &chat_call_table,
     &from_pretrained_options,
     &generation_options,
     &lora_options,

@@ -2,6 +2,9 @@
 #include "lua/tokenizer.h"
 #include "engine/core/suggest.h"
 #include "engine/model/locate.h"
+#include "engine/text/chat.h"
+#include "engine/text/chat_options.h"
+#include "lua/chat.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -29,6 +32,8 @@ static int gc(lua_State *L)
     struct lua_tokenizer *o = bind_test(L, 1, &tokenizer_class);
     if (!o)
         return 0;
+    chat_free(o->chat);
+    o->chat = NULL;
     tokenizer_free(o->t);
     o->t = NULL;
     id_list_free(&o->list);
@@ -414,6 +419,12 @@ static const struct lua_method methods[] = {
      "The ids of a text as a list.", &tokenizer_call_table},
     {"decode", tokenizer_method_decode, "tokenizer:decode(ids, {skip_special_tokens = false})",
      "The text of a list of ids, or of one id.", &tokenizer_decode_table},
+    {"apply_chat_template", tokenizer_method_apply_chat_template,
+     "tokenizer:apply_chat_template(messages, {add_generation_prompt = false, tokenize = true})",
+     "A conversation as the model was taught to read it, through tokenizer.chat_template: the ids, "
+     "or with tokenize = false the text. messages is a list of {role = ..., content = ...}, or a "
+     "list of such lists.",
+     &chat_call_table},
     {"batch_decode", tokenizer_method_batch_decode,
      "tokenizer:batch_decode(lists, {skip_special_tokens = false})",
      "The texts of several lists of ids.", &tokenizer_decode_table},

@@ -17,6 +17,7 @@ struct lua_tokenizer {
     struct tokenizer_decode_options decode;
     struct id_list list;
     struct text_buffer text;
+    struct chat *chat; /* the parsed template, kept by lua/chat.c; NULL = none yet */
 };
 
 /* The tokenizer at 'arg', or an error that says what was found. It lives as long as the object. */

@@ -11,7 +11,8 @@
 struct chat {
     struct tokenizer *tokenizer;
     struct template *template;
-    char *text;
+    char *text; /* the template's */
+    size_t length;
 };
 
 int chat_open(struct tokenizer *tokenizer, const char *text, size_t length, struct chat **out)
@@ -27,13 +28,26 @@ int chat_open(struct tokenizer *tokenizer, const char *text, size_t length, stru
     if (!c)
         return ERR_MEMORY;
     c->tokenizer = tokenizer;
-    int status = template_parse(text, length, &c->template);
+    c->text = mem_text(text, length);
+    c->length = length;
+    int status = c->text ? template_parse(text, length, &c->template) : ERR_MEMORY;
     if (status) {
         chat_free(c);
         return fail_in(status, "chat template");
     }
     *out = c;
     return OK;
+}
+
+const char *chat_text(const struct chat *c, size_t *length)
+{
+    *length = c->length;
+    return c->text;
+}
+
+bool chat_mentions(const struct chat *c, const char *name)
+{
+    return template_mentions(c->template, name);
 }
 
 void chat_free(struct chat *c)

@@ -22,6 +22,10 @@ void chat_free(struct chat *c); /* NULL is fine */
 /* Does the template mark the assistant's words itself? */
 bool chat_has_generation(const struct chat *c);
 
+/* The template's text, borrowed; and whether a name occurs anywhere in it. */
+const char *chat_text(const struct chat *c, size_t *length);
+bool chat_mentions(const struct chat *c, const char *name);
+
 struct chat_options {                      /* zeroed = all off */
     const struct value *tools, *documents; /* lists; NULL = none */
     const struct value *variables;         /* a map of further variables; NULL = none */
