@@ -351,6 +351,8 @@ static size_t unspell(const struct tokenizer *t, const char *p, size_t length, c
             if (!fresh)
                 out[n++] = ' ';
             p += 3;
+        } else if (*p == ' ' && fresh) { /* one of the files has blanks as they are */
+            p++;
         } else {
             out[n++] = *p++;
         }
