@@ -6,6 +6,7 @@
  * bits cannot keep it, and it must not vanish. */
 #include "kernels/quant.h"
 #include "kernels/base/size.h"
+#include "kernels/quant_k.h"
 
 #include <math.h>
 #include <string.h>
@@ -312,6 +313,65 @@ static void q8_0_encode(const float *src, void *dst, int64_t n)
     }
 }
 
+/* d, 16 bytes whose nibbles are places in a table: finer around 0 */
+static const int8_t iq4_nl_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                         1,    13,   25,  38,  53,  69,  89,  113};
+
+static void iq4_nl_decode(const void *src, float *dst, int64_t n)
+{
+    const uint8_t *b = src;
+    for (int64_t i = 0; i < n; i += BLOCK, b += 18)
+        for (int e = 0; e < BLOCK; e++)
+            dst[i + e] = half_at(b) * (float)iq4_nl_levels[nibble(b + 2, e)];
+}
+
+/* Place of the level next to x: how many middles between two of them lie below. */
+static uint32_t iq4_nl_level(float x)
+{
+    static const float middles[15] = {-115.5f, -93.5f, -74,   -57,   -42, -28.5f, -16, -4.5f,
+                                      7,       19,     31.5f, 45.5f, 61,  79,     101};
+    uint32_t place = 0;
+    for (int i = 0; i < 15; i++)
+        place += x > middles[i];
+    return place;
+}
+
+/* The step with the least square error, of those that put the extreme value near an end. */
+static float iq4_nl_step(const float *x, float extreme)
+{
+    float best = 0;
+    double most = 0;
+    for (int t = -7; t <= 7; t++) {
+        float inv = ((float)iq4_nl_levels[0] + (float)t) / extreme;
+        double xl = 0, ll = 0;
+        for (int e = 0; e < BLOCK; e++) {
+            double l = iq4_nl_levels[iq4_nl_level(inv * x[e])];
+            xl += l * (double)x[e];
+            ll += l * l;
+        }
+        if (xl * xl > most * ll) {
+            most = xl * xl / ll;
+            best = (float)(xl / ll);
+        }
+    }
+    return best;
+}
+
+static void iq4_nl_encode(const float *src, void *dst, int64_t n)
+{
+    uint8_t *b = dst;
+    uint32_t levels[BLOCK];
+    for (int64_t i = 0; i < n; i += BLOCK, b += 18) {
+        struct range r = range_of(src + i);
+        float d = r.finite && r.extreme != 0 ? iq4_nl_step(src + i, r.extreme) : 0;
+        put_half(b, r.finite ? d : NAN);
+        float id = inverse(half_at(b));
+        for (int e = 0; e < BLOCK; e++)
+            levels[e] = iq4_nl_level(src[i + e] * id);
+        put_nibbles(b + 2, levels);
+    }
+}
+
 /* --- the table ------------------------------------------------------------------------------ */
 
 #define ROW(n, type, id, elements, bytes)                                                    \
@@ -319,13 +379,21 @@ static void q8_0_encode(const float *src, void *dst, int64_t n)
         .name = #n, .dtype = type, .ggml_type = id, .block = elements, .block_bytes = bytes, \
         .decode = n##_decode, .encode = n##_encode                                           \
     }
-const struct format formats[] = {
-    ROW(f32, DT_F32, 0, 1, 4),         ROW(f64, DT_F64, 28, 1, 8),
-    ROW(f16, DT_F16, 1, 1, 2),         ROW(bf16, DT_BF16, 30, 1, 2),
-    ROW(q4_0, DT_BLOCK, 2, BLOCK, 18), ROW(q4_1, DT_BLOCK, 3, BLOCK, 20),
-    ROW(q5_0, DT_BLOCK, 6, BLOCK, 22), ROW(q5_1, DT_BLOCK, 7, BLOCK, 24),
-    ROW(q8_0, DT_BLOCK, 8, BLOCK, 34),
-};
+const struct format formats[] = {ROW(f32, DT_F32, 0, 1, 4),
+                                 ROW(f64, DT_F64, 28, 1, 8),
+                                 ROW(f16, DT_F16, 1, 1, 2),
+                                 ROW(bf16, DT_BF16, 30, 1, 2),
+                                 ROW(q4_0, DT_BLOCK, 2, BLOCK, 18),
+                                 ROW(q4_1, DT_BLOCK, 3, BLOCK, 20),
+                                 ROW(q5_0, DT_BLOCK, 6, BLOCK, 22),
+                                 ROW(q5_1, DT_BLOCK, 7, BLOCK, 24),
+                                 ROW(q8_0, DT_BLOCK, 8, BLOCK, 34),
+                                 ROW(iq4_nl, DT_BLOCK, 20, BLOCK, 18),
+#define K_ROW(name, type, bytes) ROW(name, DT_BLOCK, type, QUANT_K, bytes),
+                                 QUANT_K_FORMATS(K_ROW)};
+const char formats_text[] =
+    "F32, F16, BF16, F64, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, Q2_K, Q3_K, "
+    "Q4_K, Q5_K, Q6_K";
 const int formats_count = COUNT_OF(formats);
 
 const struct format *format_by_name(const char *name)

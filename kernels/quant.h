@@ -21,6 +21,7 @@ struct format {
 
 extern const struct format formats[];
 extern const int formats_count;
+extern const char formats_text[]; /* their names in GGUF files, for messages */
 
 const struct format *format_by_name(const char *name); /* NULL = unknown */
 const struct format *format_by_ggml(int type);         /* NULL = not one we read */

@@ -179,9 +179,8 @@ int gguf_size_tensor(struct gguf_tensor *t, const char *name)
     int block = f ? f->block : 1, bytes = f ? f->block_bytes : integer_bytes(t->type);
     if (!bytes)
         return fail(ERR_FORMAT,
-                    "tensor '%s' is stored as %s (type %d), which is not read yet; hint: formats "
-                    "read: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0",
-                    name, format_ggml_name(t->type), t->type);
+                    "tensor '%s' is stored as %s (type %d), which is not read; hint: formats read: %s",
+                    name, format_ggml_name(t->type), t->type, formats_text);
     TRY(count_elements(t, name, &n));
     int64_t row = t->ndim ? t->shape[t->ndim - 1] : 1;
     if (row % block)

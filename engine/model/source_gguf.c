@@ -176,9 +176,8 @@ static int gguf_get(struct weight_source *base, struct context *ctx, const char 
     const struct format *stored = format_by_ggml(t->type);
     if (!stored)
         return fail(ERR_FORMAT,
-                    "%s: %s is stored as %s, which cannot be read; hint: formats read "
-                    "are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0",
-                    base->path, stored_name, format_ggml_name(t->type));
+                    "%s: %s is stored as %s, which cannot be read; hint: formats read are %s",
+                    base->path, stored_name, format_ggml_name(t->type), formats_text);
     struct tensor *loaded;
     int status = load(s, ctx, i, heads, stored, &loaded);
     if (status)

@@ -38,7 +38,7 @@ struct job {
     int64_t whole, parts, strips; /* items: strips that are whole, then strips of 'parts' each */
     int threads;
     char *scratch; /* of worker 0 */
-    unpack_fn *unpack;
+    struct unpack unpack;
 };
 
 /* A piece of stored w that will be packed next, as runs of lines: it is fetched by and by while the
@@ -268,7 +268,10 @@ static int64_t turned_rows(const struct product *p)
 static int64_t turned_steps(const struct product *p)
 {
     int64_t step = step_of(p->k), most = TURNED_BYTES / 4 / turned_rows(p) / step * step;
-    return i64_min(p->k, i64_max(step, most));
+    int64_t steps = i64_max(step, most), stored = p->w.format->block;
+    if (p->trans_w && stored > BLOCK) /* w is cut there: between its blocks */
+        steps = i64_max(stored, steps / stored * stored);
+    return i64_min(p->k, steps);
 }
 
 /* Floats from one turned row to the next: an odd number of lines, so that they spread. */

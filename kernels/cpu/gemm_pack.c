@@ -75,7 +75,7 @@ static void pack_rows(const struct pack *p, float *panels)
                 continue;
             }
             for (int c = 0; c < cols; c++)
-                p->unpack(weight_at(p->w, p->col + at + c, p->k + i), piece + c * CHUNK, n);
+                unpack_piece(&p->unpack, p->w, p->col + at + c, p->k + i, piece + c * CHUNK, n);
             CPU(transpose)(cols, n, piece, CHUNK, out, width);
         }
     }
@@ -86,7 +86,7 @@ static void pack_cols_part(const struct pack *p, float *panels)
 {
     for (int64_t i = 0; i < p->steps; i++) {
         float row[STRIP] = {0}, *out = panels;
-        p->unpack(weight_at(p->w, p->k + i, p->col), row, p->cols);
+        unpack_piece(&p->unpack, p->w, p->k + i, p->col, row, p->cols);
         for (int at = 0; at < p->cols; at += TILE_COLS, out += TILE_COLS * p->steps) {
             int width = panel_width(at, p->cols);
             for (int j = 0; j < width; j++)

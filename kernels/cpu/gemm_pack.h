@@ -19,7 +19,7 @@
 #define TILE_ROWS_NARROW 8
 #define TILE_COLS (2 * VF_LANES)
 
-#define STRIP 32 /* a multiple of every format's block, and of TILE_COLS */
+#define STRIP 32 /* a multiple of what every format unpacks, and of TILE_COLS */
 
 /* Columns of the panel that starts at column 'at' of a strip of 'cols'. */
 static inline int panel_width(int at, int cols)
@@ -29,7 +29,7 @@ static inline int panel_width(int at, int cols)
 
 struct pack {
     const struct wview *w;
-    unpack_fn *unpack;
+    struct unpack unpack;
     bool trans_w;
     int64_t col, k; /* where the strip begins: column of op(w), step */
     int cols;       /* 1..STRIP */

@@ -20,7 +20,7 @@ struct unpacked {
 
 struct job {
     const struct product *p;
-    unpack_fn *unpack;
+    struct unpack unpack;
     int64_t rows;             /* of w, of an item; a multiple of DOT_W */
     int64_t group_bytes;      /* DOT_W stored rows of w */
     struct unpacked *scratch; /* one for each worker */
@@ -115,7 +115,7 @@ static void group_of(const struct job *j, struct unpacked *unpacked, int64_t n, 
         if (!plain) {
             for (int64_t at = 0; at < j->group_bytes / DOT_W; at += 64)
                 __builtin_prefetch(stored + j->group_bytes + at, 0, 3);
-            j->unpack(stored, unpacked->rows[r], steps);
+            j->unpack.whole(stored, unpacked->rows[r], steps); /* DOT_STEPS is whole blocks */
         }
     }
 }

@@ -21,11 +21,35 @@
     }
 BLOCK_FORMATS(UNPACK)
 
-unpack_fn *CPU(unpack_of)(const struct format *f)
+/* Groups of 32, from the middle of a block to the middle of another. */
+#define UNPACK_K(name, type, bytes)                                               \
+    static void part_##name(const void *src, int64_t skip, float *dst, int64_t n) \
+    {                                                                             \
+        const uint8_t *b = src;                                                   \
+        int group = (int)(skip / QUANT_K_GROUP);                                  \
+        for (; n > 0; n -= QUANT_K_GROUP, dst += QUANT_K_GROUP) {                 \
+            name##_group(b, group, dst);                                          \
+            if (++group == QUANT_K / QUANT_K_GROUP) {                             \
+                group = 0;                                                        \
+                b += (bytes);                                                     \
+            }                                                                     \
+        }                                                                         \
+    }                                                                             \
+    static void unpack_##name(const void *src, float *dst, int64_t n)             \
+    {                                                                             \
+        part_##name(src, 0, dst, n);                                              \
+    }
+QUANT_K_FORMATS(UNPACK_K)
+
+struct unpack CPU(unpack_of)(const struct format *f)
 {
 #define CHOOSE(format_name, bytes)      \
     if (!strcmp(f->name, #format_name)) \
-        return unpack_##format_name;
+        return (struct unpack){unpack_##format_name, NULL};
     BLOCK_FORMATS(CHOOSE)
-    return f->decode;
+#define CHOOSE_K(format_name, type, bytes) \
+    if (!strcmp(f->name, #format_name))    \
+        return (struct unpack){unpack_##format_name, part_##format_name};
+    QUANT_K_FORMATS(CHOOSE_K)
+    return (struct unpack){f->decode, NULL};
 }

@@ -6,18 +6,34 @@
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/quant.h"
+#include "kernels/quant_k.h"
 
-/* 'n' elements, a multiple of the format's block, of contiguous storage. */
-typedef void unpack_fn(const void *src, float *dst, int64_t n);
+/* The fastest way this build has to unpack a format. */
+struct unpack {
+    /* 'n' elements, a multiple of the format's block (or all that is left of a plain row) */
+    void (*whole)(const void *src, float *dst, int64_t n);
+    /* formats of 256: 'n' elements from element 'skip' of the block at src on, multiples of 32;
+     * NULL for the others */
+    void (*part)(const void *src, int64_t skip, float *dst, int64_t n);
+};
+struct unpack CPU(unpack_of)(const struct format *f);
 
-/* The fastest way this build has; the format's decode where it has no better one. */
-unpack_fn *CPU(unpack_of)(const struct format *f);
-
-/* Where element (row, col) of a weight lies; col is a multiple of the format's block. */
+/* Where element (row, col) of a weight lies, or the block it is in. */
 static inline const uint8_t *weight_at(const struct wview *w, int64_t row, int64_t col)
 {
     const struct format *f = w->format;
     return (const uint8_t *)w->data + (row * w->row_stride + col) / f->block * f->block_bytes;
+}
+
+/* 'n' elements of a row from 'col' on; both are multiples of 32 in a block format. */
+static inline void unpack_piece(const struct unpack *u, const struct wview *w, int64_t row,
+                                int64_t col, float *dst, int64_t n)
+{
+    const uint8_t *src = weight_at(w, row, col);
+    if (u->part)
+        u->part(src, col % QUANT_K, dst, n);
+    else
+        u->whole(src, dst, n);
 }
 
 #define BLOCK 32 /* elements of a block, and of the granule of plain formats */
@@ -137,6 +153,16 @@ static inline void block_q8_0(const uint8_t *b, vf out[BLOCK_VECTORS])
     block_scale(out, block_half(b));
 }
 
+static inline void block_iq4_nl(const uint8_t *b, vf out[BLOCK_VECTORS])
+{
+    const __m128i levels =
+        _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+    __m128i low, high;
+    block_nibbles(b + 2, &low, &high);
+    block_floats(_mm_shuffle_epi8(levels, low), _mm_shuffle_epi8(levels, high), out);
+    block_scale(out, block_half(b));
+}
+
 static inline void block_f32(const uint8_t *b, vf out[BLOCK_VECTORS])
 {
     for (int i = 0; i < BLOCK_VECTORS; i++)
@@ -175,7 +201,10 @@ static inline void block_bf16(const uint8_t *b, vf out[BLOCK_VECTORS])
 
 /* Formats that have a block function: name, bytes of 32 elements. */
 #define BLOCK_FORMATS(X) \
-    X(f32, 128) X(f16, 64) X(bf16, 64) X(q4_0, 18) X(q4_1, 20) X(q5_0, 22) X(q5_1, 24) X(q8_0, 34)
+    X(f32, 128)          \
+    X(f16, 64)           \
+    X(bf16, 64)          \
+    X(q4_0, 18) X(q4_1, 20) X(q5_0, 22) X(q5_1, 24) X(q8_0, 34) X(iq4_nl, 18)
 #else
 #define BLOCK_FORMATS(X)
 #endif

@@ -161,7 +161,11 @@ static void refusals(void **state)
             "a.weight\2\0\0\0\x08\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x40", "multiply to more than 2^63");
     refused("q.weight\2\0\0\0\x40", 13, "q.weight\2\0\0\0\x41", "no multiple of the 32 elements");
     refused("\x40\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0", 20,
-            "\x40\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\x0c\0\0\0", "is stored as Q4_K (type 12)");
+            "\x40\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\x10\0\0\0",
+            "is stored as IQ2_XXS (type 16), which is not read; hint: formats read: F32");
+    refused("\x40\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0", 20,
+            "\x40\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\x0c\0\0\0",
+            "rows of 64 are no multiple of the 256 elements in a block of Q4_K");
     refused("\3\0\0\0\0\0\0\0\0\0\0\0\x80\0\0\0", 16, "\3\0\0\0\0\0\0\0\0\0\0\0\x81\0\0\0",
             "no multiple of 64");
     refused("\3\0\0\0\0\0\0\0\0\0\0\0\x80\0\0\0", 16, "\3\0\0\0\0\0\0\0\0\0\0\0\x40\0\0\0",

@@ -1,5 +1,6 @@
 /* cases_gemm_util.c -- gemm, embed, scatter_add. */
 #include "tests/kernels/parity_util.h"
+#include "kernels/base/size.h"
 
 static const struct tolerance product = {.ku = 8};
 
@@ -77,6 +78,14 @@ static void gemm_shapes(void)
         }
 }
 
+/* With the stored rows rounded up to whole blocks. */
+static void try_whole(struct gemm_case c)
+{
+    int64_t *row = c.trans_w ? &c.k : &c.n;
+    *row = (*row + c.f->block - 1) / c.f->block * c.f->block;
+    try_gemm(c);
+}
+
 static void gemm_formats(void)
 {
     for (int f = 0; f < formats_count; f++) {
@@ -86,19 +95,19 @@ static void gemm_formats(void)
                                             {2, 96, 0},  {40, 160, 64}, {1, 64, 288}, {8, 32, 576}};
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
             for (int t = 0; t < 4; t++)
-                try_gemm((struct gemm_case){shapes[i][0], shapes[i][1], shapes[i][2], t & 1, t >> 1,
-                                            i % 2, &formats[f], i % 3 ? 1 : 0.5, i % 4 ? 0 : 1,
-                                            i % 2 ? GAPS : DENSE});
+                try_whole((struct gemm_case){shapes[i][0], shapes[i][1], shapes[i][2], t & 1,
+                                             t >> 1, i % 2, &formats[f], i % 3 ? 1 : 0.5,
+                                             i % 4 ? 0 : 1, i % 2 ? GAPS : DENSE});
         for (int64_t m = 1; m < 6; m++) { /* few rows, as in decoding */
-            try_gemm(
+            try_whole(
                 (struct gemm_case){m, 65, 1536, false, true, m == 2, &formats[f], 1, 0, DENSE});
-            try_gemm((struct gemm_case){m, 200, 96, false, true, false, &formats[f], 2, 1, DENSE});
+            try_whole((struct gemm_case){m, 200, 96, false, true, false, &formats[f], 2, 1, DENSE});
         }
         if (formats[f].block > 1) /* only the contiguous side must be whole blocks */
             for (int64_t m = 1; m < 20; m += 6) {
-                try_gemm(
+                try_whole(
                     (struct gemm_case){m, 33, 64, false, true, false, &formats[f], 1, 0, DENSE});
-                try_gemm(
+                try_whole(
                     (struct gemm_case){m, 64, 33, false, false, false, &formats[f], 1, 0, DENSE});
             }
     }
@@ -112,6 +121,11 @@ static void gemm_large(void)
     try_gemm((struct gemm_case){300, 512, 260, true, false, false, NULL, 1, 1, GAPS});
     try_gemm((struct gemm_case){2, 4000, 576, false, true, false, q4_1, 1, 0, DENSE});
     try_gemm((struct gemm_case){8, 576, 1536, false, false, false, q4_1, 1, 1, DENSE});
+    /* blocks of 256 cut by blocks of k, and where x^T is turned piece by piece */
+    const struct format *q4_k = format_by_name("q4_k"), *q6_k = format_by_name("q6_k");
+    try_gemm((struct gemm_case){70, 65, 1280, false, true, true, q6_k, 1, 0, DENSE});
+    try_gemm((struct gemm_case){60, 40, 4096, true, true, false, q4_k, 1, 1, DENSE});
+    try_gemm((struct gemm_case){40, 768, 65, false, false, false, q6_k, 1, 0, DENSE});
 }
 
 static void gemm_cases(void)
@@ -151,7 +165,8 @@ static void embed_cases(void)
         for (int i = 0; i < PARITY_SIZES && formats[f].dtype != DT_F64; i++) {
             int64_t cols = parity_sizes[PARITY_SIZES - 1 - i];
             if (formats[f].block > 1)
-                cols = cols / 8 * 32;
+                cols = cols / 8 * i64_max(32, formats[f].block / 8);
+            cols = cols / formats[f].block * formats[f].block;
             struct rows_case c = {parity_sizes[i],      17, cols, &formats[f],
                                   i % 2 ? GAPS : DENSE, 0,  17};
             parity_case(embed, &c, "%s %lld of %lld", formats[f].name, (long long)c.n,

@@ -45,7 +45,7 @@
 
 #include <cmocka.h>
 
-#define CASES 250
+#define CASES 320
 #define LIMIT 3e-6 /* of the sum of magnitudes */
 #define TAIL 64    /* bytes after the scratch that must not change */
 
@@ -256,12 +256,15 @@ static void test_random_shapes(void **ctx)
 static void test_large_shapes(void **ctx)
 {
     (void)ctx;
-    const struct format *f32 = format_by_name("f32"), *q4_1 = format_by_name("q4_1");
+    const struct format *f32 = format_by_name("f32"), *q4_1 = format_by_name("q4_1"),
+                        *q4_k = format_by_name("q4_k");
     const struct shape shapes[] = {
         {70, 32, 9000, true, false, false, 1, 0, f32},
         {600, 8, 184, true, false, true, 2, 1, f32},
         {1500, 40, 400, true, false, false, 1, 1, f32},
         {40, 64, 9024, true, true, true, 1, 0, q4_1},
+        {40, 64, 9216, true, true, true, 1, 0, q4_k},
+        {60, 33, 1280, false, true, false, 1, 0, q4_k},
         /* rows of x a multiple of a page apart (unless make() adds a gap) */
         {30, 300, 1024, false, false, true, 1, 0, f32},
         {40, 288, 1024, false, true, false, 1, 1, q4_1},

@@ -8,12 +8,13 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#define N 256 /* elements: a multiple of every block */
+#define N 768 /* elements: a multiple of every block, several of each */
 
 static const struct rng_key key = {{7, 11}};
 
@@ -112,12 +113,13 @@ static void halves_round_to_even(void **state)
 static void table_is_sound(void **state)
 {
     (void)state;
-    assert_int_equal(formats_count, 9);
+    assert_int_equal(formats_count, 15);
     for (int i = 0; i < formats_count; i++) {
         const struct format *f = &formats[i];
         assert_ptr_equal(format_by_name(f->name), f);
         assert_ptr_equal(format_by_ggml(f->ggml_type), f);
         assert_true(!strcasecmp(format_ggml_name(f->ggml_type), f->name));
+        assert_non_null(strstr(formats_text, format_ggml_name(f->ggml_type)));
         assert_true(f->block > 0 && N % f->block == 0 && f->decode && f->encode);
         assert_int_equal(format_row_bytes(f, 3 * f->block), 3 * f->block_bytes);
         if (f->dtype == DT_BLOCK)
@@ -128,7 +130,7 @@ static void table_is_sound(void **state)
     }
     assert_null(format_by_name("q9"));
     assert_null(format_by_ggml(-1));
-    assert_null(format_by_ggml(12));
+    assert_null(format_by_ggml(16));
     assert_null(format_of_dtype(DT_BLOCK));
     assert_null(format_of_dtype(DT_I32));
     assert_string_equal(format_ggml_name(12), "Q4_K");
@@ -166,6 +168,21 @@ static double error_bound(const struct format *f, const float *x, int e)
         return (high - low) / 31 / 2 + 2 * halves;
     if (!strcmp(n, "q8_0"))
         return most / 127 / 2 + halves;
+    if (!strcmp(n, "iq4_nl")) /* the widest gap is 23 of 127, and the end may be left out */
+        return most * 24 / 113 / 2 + most * 7 / 127 + halves;
+    /* a level or two where the best fit leaves the ends out, and rounding of the scales; offsets
+     * pull down only, so 0 belongs to the range */
+    double range = fmax(high, 0) - fmin(low, 0);
+    if (!strcmp(n, "q2_k"))
+        return range * (1 / 3. + 2 / 30. + 1 / 3.) + halves;
+    if (!strcmp(n, "q3_k"))
+        return most * (1.5 / 4 + 4 / 64.) + halves;
+    if (!strcmp(n, "q4_k"))
+        return range * (1.5 / 15 + 2 / 126.) + halves;
+    if (!strcmp(n, "q5_k"))
+        return range * (1.5 / 31 + 2 / 126.) + halves;
+    if (!strcmp(n, "q6_k"))
+        return most * (1.5 / 32 + 1 / 256.) + halves;
     return -1; /* a new row must say its bound here */
 }
 
@@ -211,6 +228,13 @@ static void encode_decode(void **state)
             }
 }
 
+static float level_of_iq4_nl(int e)
+{
+    static const float levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                     1,    13,   25,  38,  53,  69,  89,  113};
+    return levels[e % 16];
+}
+
 static void representable_is_exact(void **state)
 {
     (void)state;
@@ -227,7 +251,11 @@ static void representable_is_exact(void **state)
                 x[e] = (float)(e % 32) * 0.25f - 4;
             if (!strcmp(f->name, "q5_1"))
                 x[e] = (float)(e % 32) * 0.25f - 1;
+            if (!strcmp(f->name, "iq4_nl"))
+                x[e] = level_of_iq4_nl(e) * 0.25f;
         }
+        if (f->block == 256) /* scales of scales: see the limits on errors */
+            continue;
         f->encode(x, stored, N);
         f->decode(stored, y, N);
         for (int e = 0; e < N; e++)
@@ -268,8 +296,44 @@ static void nan_does_not_vanish(void **state)
             formats[i].encode(x, stored, N);
             formats[i].decode(stored, y, N);
             assert_false(isfinite(y[70]));
-            assert_true(isfinite(y[0]) && isfinite(y[200]));
+            int block = formats[i].block, first = 70 / block * block, after = first + block;
+            for (int e = first; e < after; e++)
+                assert_true(block == 1 || isnan(y[e]));
+            assert_true((first == 0 || isfinite(y[first - 1])) && isfinite(y[after]));
         }
+}
+
+/* The same for blocks of 256: bits 2, 3, 4, 5 or 6. Rounded to f32 where the formats' products are. */
+static double decoded_k(int bits, const unsigned char *b, int e)
+{
+    const unsigned char *s = b + (bits == 3 ? 96 : 4);
+    int half = e / 128, group = e / 32, l = e % 32, k = e / 16, quarter = group % 4;
+    int at = bits == 2 ? 80 : bits == 3 ? 108 : bits == 6 ? 208 : 0;
+    double d = value_of_half(b[at] | b[at + 1] << 8, 5, 10);
+    double dmin = value_of_half(b[at + 2] | b[at + 3] << 8, 5, 10); /* 2, 4, 5 bits */
+    int level, scale, offset = 0;
+    if (bits == 2) {
+        level = b[16 + 32 * half + l] >> (2 * quarter) & 3;
+        scale = b[k] & 15;
+        offset = b[k] >> 4;
+    } else if (bits == 3) {
+        int high = b[l] >> group & 1;
+        level = (b[32 + 32 * half + l] >> (2 * quarter) & 3) - (high ? 0 : 4);
+        scale = (k < 8 ? s[k] & 15 : s[k - 8] >> 4) + 16 * (s[8 + k % 4] >> (2 * (k / 4)) & 3) - 32;
+    } else if (bits == 6) {
+        level = (b[64 * half + 32 * (quarter % 2) + l] >> (quarter < 2 ? 0 : 4) & 15) +
+                16 * (b[128 + 32 * half + l] >> (2 * quarter) & 3) - 32;
+        scale = (signed char)b[192 + k];
+    } else {
+        level = b[(bits == 4 ? 16 : 48) + 32 * (group / 2) + l] >> (4 * (group % 2)) & 15;
+        if (bits == 5)
+            level += 16 * (b[16 + l] >> group & 1);
+        scale = group < 4 ? s[group] & 63 : (s[group + 4] & 15) + 16 * (s[group - 4] >> 6);
+        offset = group < 4 ? s[group + 4] & 63 : (s[group + 4] >> 4) + 16 * (s[group] >> 6);
+    }
+    if (bits == 3 || bits == 6)
+        return (double)(float)(d * scale) * level;
+    return (double)(float)((double)(float)(d * scale) * level) - (double)(float)(dmin * offset);
 }
 
 /* A second, slow decoder from the layout table: value of element e from the raw block. */
@@ -287,6 +351,10 @@ static double decoded_by_hand(const char *name, const unsigned char *b, int e)
         return d * ((b[8 + j] >> (4 * high) & 15) + 16 * (b[4 + e / 8] >> e % 8 & 1)) + m;
     if (!strcmp(name, "q8_0"))
         return d * (b[2 + e] < 128 ? b[2 + e] : b[2 + e] - 256);
+    if (!strcmp(name, "iq4_nl"))
+        return d * (double)level_of_iq4_nl(b[2 + j] >> (4 * high) & 15);
+    if (!strcmp(name + 2, "_k"))
+        return decoded_k(name[1] - '0', b, e);
     fail_msg("%s: a new block format needs its layout here", name);
     return 0;
 }
@@ -298,11 +366,11 @@ static void random_bits_decode(void **state)
         const struct format *f = &formats[i];
         if (f->dtype != DT_BLOCK)
             continue;
-        for (uint64_t run = 0; run < 2000; run++) {
-            unsigned char b[64];
-            float y[32];
-            for (int k = 0; k < 64; k++)
-                b[k] = (unsigned char)rng_u64(key, run * 64 + (uint64_t)k + 999);
+        for (uint64_t run = 0; run < 1000; run++) {
+            unsigned char b[256];
+            float y[256];
+            for (int k = 0; k < 256; k++)
+                b[k] = (unsigned char)rng_u64(key, run * 256 + (uint64_t)k + 999);
             f->decode(b, y, f->block);
             for (int e = 0; e < f->block; e++) {
                 double want = decoded_by_hand(f->name, b, e), got = y[e];
@@ -310,6 +378,84 @@ static void random_bits_decode(void **state)
             }
         }
     }
+}
+
+/* Random blocks decode to what the reference's decoder makes of them: scripts/golden/quant_hashes.py.
+ */
+static uint64_t hash_of_random_blocks(const struct format *f, int64_t n)
+{
+    int64_t bytes = (int64_t)format_row_bytes(f, n);
+    unsigned char *stored = malloc((size_t)bytes);
+    float *y = malloc((size_t)n * sizeof *y);
+    uint64_t hash = 0xCBF29CE484222325u;
+    assert_true(stored && y);
+    for (int64_t i = 0; i < bytes; i++) {
+        uint64_t z = ((uint64_t)f->ggml_type << 32) + (uint64_t)i;
+        z = (z + 1) * 0x9E3779B97F4A7C15u;
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+        stored[i] = (unsigned char)((z ^ z >> 31) >> 56);
+    }
+    f->decode(stored, y, n);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = isnan(y[i]) ? 0x7FC00000 : bits_of(y[i]);
+        for (int k = 0; k < 4; k++)
+            hash = (hash ^ (bits >> 8 * k & 0xFF)) * 0x100000001B3u;
+    }
+    free(stored);
+    free(y);
+    return hash;
+}
+
+static void as_the_reference_decodes(void **state)
+{
+    (void)state;
+    char name[32];
+    long long n;
+    unsigned long long hash;
+    int found = 0, wanted = 0;
+    FILE *golden = fopen("tests/golden/quant_hashes.txt", "r");
+    assert_non_null(golden);
+    while (fscanf(golden, "%31s %lld %llx", name, &n, &hash) == 3) {
+        const struct format *f = format_by_name(name);
+        assert_non_null(f);
+        if (hash_of_random_blocks(f, n) != hash)
+            fail_msg("%s: random blocks decode differently", name);
+        found++;
+    }
+    fclose(golden);
+    for (int i = 0; i < formats_count; i++)
+        wanted += formats[i].dtype == DT_BLOCK;
+    assert_int_equal(found, wanted);
+}
+
+/* Root mean square error over two kinds of data: no worse than 1.02
+ * of what the reference's quantisation of such data leaves. */
+static void error_is_small(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double normal, cosine; /* what the reference leaves */
+    } limits[] = {{"q2_k", 0.2922, 0.2985}, {"q3_k", 0.1513, 0.1608},  {"q4_k", 0.0712, 0.0629},
+                  {"q5_k", 0.0363, 0.0340}, {"q6_k", 0.01767, 0.0166}, {"iq4_nl", 0.0764, 0.0797}};
+    enum { COUNT = 64 * 256 };
+    static float x[COUNT], y[COUNT];
+    static unsigned char stored[COUNT];
+    for (int i = 0; i < COUNT_OF(limits); i++)
+        for (int kind = 0; kind < 2; kind++) {
+            const struct format *f = format_by_name(limits[i].name);
+            double error = 0, most = kind ? limits[i].cosine : limits[i].normal;
+            for (int e = 0; e < COUNT; e++)
+                x[e] = kind ? 0.1f + 2 * cosf((float)e) : (float)rng_normal(key, (uint64_t)e);
+            f->encode(x, stored, COUNT);
+            f->decode(stored, y, COUNT);
+            for (int e = 0; e < COUNT; e++)
+                error += ((double)y[e] - (double)x[e]) * ((double)y[e] - (double)x[e]);
+            error = sqrt(error / COUNT);
+            if (!(error <= 1.02 * most))
+                fail_msg("%s: error %g, allowed %g", f->name, error, 1.02 * most);
+        }
 }
 
 /* Blocks worked out by hand from the reference quantisation. */
@@ -349,7 +495,8 @@ int main(void)
         cmocka_unit_test(table_is_sound),         cmocka_unit_test(encode_decode),
         cmocka_unit_test(representable_is_exact), cmocka_unit_test(zero_blocks),
         cmocka_unit_test(nan_does_not_vanish),    cmocka_unit_test(random_bits_decode),
-        cmocka_unit_test(known_blocks),
+        cmocka_unit_test(known_blocks),           cmocka_unit_test(as_the_reference_decodes),
+        cmocka_unit_test(error_is_small),
     };
     return cmocka_run_group_tests_name("quant", tests, NULL, NULL);
 }

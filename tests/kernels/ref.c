@@ -243,23 +243,23 @@ static void gemm_two_by_two(void **state)
 static void gemm_reads_stored_weights(void **state)
 {
     (void)state;
-    float w[2 * 64], decoded[2 * 64];
-    unsigned char stored[2 * 64 * 8];
-    double x[64], y[2], want[2];
-    for (int i = 0; i < 128; i++)
+    enum { K = 256 };
+    float w[2 * K], decoded[2 * K];
+    unsigned char stored[2 * K * 8];
+    double x[K], y[2], want[2];
+    for (int i = 0; i < 2 * K; i++)
         w[i] = (float)rng_normal(rng_key(3, RNG_USER), (uint64_t)i);
-    ref_random(x, 64, 4);
+    ref_random(x, K, 4);
     for (int f = 0; f < formats_count; f++) {
-        formats[f].encode(w, stored, 128);
-        formats[f].decode(stored, decoded, 128);
+        formats[f].encode(w, stored, 2 * K);
+        formats[f].decode(stored, decoded, 2 * K);
         struct wview stored_w = {
-            .format = &formats[f], .data = stored, .rows = 2, .cols = 64, .row_stride = 64};
-        REF(gemm, .dst = d2(y, 1, 2), .x = d2(x, 1, 64), .w = stored_w, .trans_w = true,
-            .alpha = 1);
+            .format = &formats[f], .data = stored, .rows = 2, .cols = K, .row_stride = K};
+        REF(gemm, .dst = d2(y, 1, 2), .x = d2(x, 1, K), .w = stored_w, .trans_w = true, .alpha = 1);
         for (int j = 0; j < 2; j++) {
             want[j] = 0;
-            for (int i = 0; i < 64; i++)
-                want[j] += x[i] * (double)decoded[64 * j + i];
+            for (int i = 0; i < K; i++)
+                want[j] += x[i] * (double)decoded[K * j + i];
         }
         all_near(y, want, 2, formats[f].name);
     }
