@@ -1,7 +1,6 @@
 /* lora_files.h -- adapters as folders: adapter_config.json, adapter_model.safetensors, README.md.
  *
- * What PEFT and vLLM load. Each file is replaced as a whole or stays as it was; a failure between two
- * of them puts the old ones back. */
+ * What PEFT and vLLM load. The files appear together or not at all (engine/core/folder_save.h). */
 #ifndef ENGINE_ADAPT_LORA_FILES_H
 #define ENGINE_ADAPT_LORA_FILES_H
 

@@ -1,12 +1,9 @@
-/* lora_save.c -- an adapter into a folder.
- *
- * Order: the card, the weights, the configuration, each replaced as a whole. When the configuration
- * changes, the old weights are kept beside the new ones until both are there, so that a failure in
- * between leaves the old pair. */
+/* lora_save.c -- an adapter into a folder: weights, configuration and a card, together or not at all. */
 #include "engine/adapt/lora_files.h"
 #include "engine/adapt/lora_json.h"
 #include "engine/adapt/lora_match.h"
 #include "engine/core/file.h"
+#include "engine/core/folder_save.h"
 #include "engine/core/json_write.h"
 #include "engine/formats/safetensors.h"
 #include "kernels/base/mem.h"
@@ -17,12 +14,6 @@
 #include <string.h>
 
 #define PATH_BYTES 4096
-
-static int join(const char *dir, const char *name, char *out)
-{
-    int n = snprintf(out, PATH_BYTES, "%s/%s", dir, name);
-    return n < PATH_BYTES ? OK : fail(ERR_ARG, "the path %.200s... is too long", dir);
-}
 
 const char *adapter_base_name(const struct lora *l)
 {
@@ -149,8 +140,6 @@ static void yaml_text(struct buffer *b, const char *text)
 static int write_card(struct lora *l, const char *path, const char *base)
 {
     struct buffer b = {0};
-    if (file_exists(path)) /* it may be a person's by now */
-        return OK;
     buffer_text(&b, "---\n");
     if (base) {
         buffer_text(&b, "base_model: ");
@@ -170,77 +159,50 @@ static int write_card(struct lora *l, const char *path, const char *base)
     return status;
 }
 
-/* --- both ------------------------------------------------------------------------------------ */
+/* --- all ------------------------------------------------------------------------------------- */
 
-/* True when the file holds exactly these bytes. */
-static bool same_bytes(const char *path, const struct buffer *b)
+static int save_config(const struct lora *l, const char *path, const char *base)
 {
-    char *bytes;
-    size_t length;
-    if (!file_exists(path) || file_read(path, 1 << 24, &bytes, &length))
-        return false;
-    bool same = length == (size_t)b->length && !memcmp(bytes, b->bytes, length);
-    mem_free(bytes);
-    return same;
-}
-
-/* Puts back what was there; keeps the message of the failure that led here. */
-static int restore(int status, bool had, const char *weights, const char *old)
-{
-    char message[512];
-    snprintf(message, sizeof message, "%s", status_message());
-    int undone = had ? file_copy(old, weights) : file_remove(weights);
-    if (undone && had)
-        return fail(status, "%s; the old weights are in %s", message, old);
-    return fail(status, "%s", message);
-}
-
-static int save_pair(struct lora *l, const char *weights, const char *config,
-                     const struct buffer *json)
-{
-    char old[PATH_BYTES];
-    bool had = file_exists(weights);
-    if (same_bytes(config, json)) /* the usual case: one file changes */
-        return save_weights(l, weights);
-    if (snprintf(old, sizeof old, "%s.old", weights) >= (int)sizeof old)
-        return fail(ERR_ARG, "the path %.200s... is too long", weights);
-    if (had)
-        TRY(file_copy(weights, old));
-    int status = save_weights(l, weights);
-    if (!status) {
-        status = file_write_all(config, json->bytes, (size_t)json->length);
-        if (status)
-            status = restore(status, had, weights, old);
-    }
-    if (had && file_exists(old)) {
-        char message[512];
-        int code = status_code();
-        snprintf(message, sizeof message, "%s", status_message());
-        if (file_remove(old) && status) /* a copy too many is no reason to fail */
-            status = fail(code, "%s", message);
-    }
-    return status;
-}
-
-int adapter_save(struct lora *l, const char *dir, const char *base)
-{
-    char weights[PATH_BYTES], config[PATH_BYTES], card[PATH_BYTES];
     struct buffer json = {0};
-    if (!base)
-        base = adapter_base_name(l);
-    TRY(join(dir, ADAPTER_WEIGHTS, weights));
-    TRY(join(dir, ADAPTER_CONFIG, config));
-    TRY(join(dir, "README.md", card));
-    TRY(check_order(l));
     int status = lora_json_write(&l->config, base, &json);
     if (!status)
         status = buffer_close(&json);
     if (!status)
-        status = file_make_folder(dir);
-    if (!status)
-        status = write_card(l, card, base);
-    if (!status)
-        status = save_pair(l, weights, config, &json);
+        status = file_write_all(path, json.bytes, (size_t)json.length);
     buffer_free(&json);
+    return status;
+}
+
+/* The three files in the folder of 's'. 'card': whether one is wanted. */
+static int save_files(struct lora *l, struct folder_save *s, const char *base, bool card)
+{
+    const char *path;
+    TRY(folder_save_path(s, ADAPTER_WEIGHTS, &path));
+    TRY(save_weights(l, path));
+    TRY(folder_save_path(s, ADAPTER_CONFIG, &path));
+    TRY(save_config(l, path, base));
+    if (!card)
+        return OK;
+    TRY(folder_save_path(s, "README.md", &path));
+    return write_card(l, path, base);
+}
+
+int adapter_save(struct lora *l, const char *dir, const char *base)
+{
+    char card[PATH_BYTES];
+    struct folder_save *s;
+    if (!base)
+        base = adapter_base_name(l);
+    if (snprintf(card, sizeof card, "%s/README.md", dir) >= (int)sizeof card)
+        return fail(ERR_ARG, "the path %.200s... is too long", dir);
+    TRY(check_order(l));
+    TRY(folder_save_begin(dir, &s));
+    /* a card that is there may be a person's by now; a pickled twin would be read instead of ours */
+    int status = save_files(l, s, base, !file_exists(card));
+    if (!status)
+        status = folder_save_retire(s, "adapter_model.bin");
+    if (!status)
+        return folder_save_commit(s);
+    folder_save_abandon(s);
     return status;
 }

@@ -103,14 +103,20 @@ struct lora *tiny_lora(struct model *m, const char *targets, double dropout, uin
     struct lora_config c;
     const struct option *o;
     struct lora *l;
+    char text[200], *save = NULL;
+    snprintf(text, sizeof text, "target_modules=%s", targets);
     CHECK(options_init(&lora_options, &c));
     c.r = 2;
     c.lora_alpha = 3;
     c.lora_dropout = dropout;
     CHECK(options_find(&lora_options, "init_lora_weights", &o));
     CHECK(options_set_bool(&lora_options, o, &c, false));
-    CHECK(options_find(&lora_options, "target_modules", &o));
-    CHECK(options_parse(&lora_options, o, &c, targets));
+    for (char *item = strtok_r(text, ";", &save); item; item = strtok_r(NULL, ";", &save)) {
+        char *equals = strchr(item, '=');
+        *equals = '\0';
+        CHECK(options_find(&lora_options, item, &o));
+        CHECK(options_parse(&lora_options, o, &c, equals + 1));
+    }
     CHECK(lora_attach(m, &c, seed, &l));
     options_free(&lora_options, &c);
     return l;

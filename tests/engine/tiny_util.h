@@ -19,7 +19,8 @@ int tiny_model_try(struct context *ctx, const struct tiny_options *o, struct mod
 /* Makes every tensor of the model a trainable leaf. */
 void tiny_train_all(struct model *m);
 
-/* LoRA on the named targets ("all-linear", "q_proj,v_proj"); B is random, so that A has gradients. */
+/* LoRA on the named targets ("all-linear", "q_proj,v_proj"), with further options after a ';'
+ * ("q_proj;modules_to_save=norm"); B is random, so that A has gradients. */
 struct lora *tiny_lora(struct model *m, const char *targets, double dropout, uint64_t seed);
 
 /* Samples of the given lengths, packed; sample keys first_sample, first_sample + 1, ...; loss masks

@@ -27,6 +27,10 @@ static const struct setup setups[] = {
     {"full, untied", &untied, NULL, 0},
     {"lora, attention", &untied, "q_proj,v_proj", 0},
     {"lora, all-linear, dropout", &tied, "all-linear", 0.3},
+    {"lora, embedding and head, dropout", &tied, "embed_tokens,lm_head,q_proj", 0.3},
+    {"lora, ranks by name", &untied, "up_proj,lm_head;rank_pattern=lm_head=3", 0.2},
+    {"lora and saved modules", &untied, "v_proj;modules_to_save=lm_head,norm,embed_tokens", 0.2},
+    {"lora and a saved head, tied", &tied, "embed_tokens;modules_to_save=lm_head", 0},
 };
 
 struct rig {
@@ -310,11 +314,11 @@ static void dropout_is_real(void **state)
 /* --- head ------------------------------------------------------------------------------------ */
 
 /* The fused loss equals the one computed from whole logits. */
-static void fused_loss(void **state)
+static void fused_loss_of(const struct setup *setup)
 {
-    (void)state;
     struct rig r;
-    rig_open(&r, &setups[0], "ref", DT_F64);
+    rig_open(&r, setup, "ref", DT_F64);
+    r.b.training = false; /* whole logits are those of evaluation */
     struct tensor *hidden, *logits;
     double fused = value_of(&r), plain = 0, right = 0, row[TINY_VOCAB * 32], weights[32];
     int32_t targets[32];
@@ -351,6 +355,13 @@ static void fused_loss(void **state)
     assert_true(fabs(0.5 * total - plain) <= 1e-12 * plain);
     assert_true(hit == right);
     rig_close(&r);
+}
+
+static void fused_loss(void **state)
+{
+    (void)state;
+    for (int i = 0; i < COUNT_OF(setups); i++)
+        fused_loss_of(&setups[i]);
 }
 
 /* With one layer and a window of w, a token is seen by the w - 1 after it and no further. */
@@ -422,9 +433,10 @@ static int no_leak(void **state)
 }
 
 #define TEST(f, state) cmocka_unit_test_prestate_setup_teardown(f, begin, no_leak, state)
-#define EACH(f)                                                                     \
-    TEST(f, (void *)(uintptr_t)&setups[0]), TEST(f, (void *)(uintptr_t)&setups[1]), \
-        TEST(f, (void *)(uintptr_t)&setups[2]), TEST(f, (void *)(uintptr_t)&setups[3])
+#define ONE(f, i) TEST(f, (void *)(uintptr_t)&setups[i])
+#define EACH(f) \
+    ONE(f, 0), ONE(f, 1), ONE(f, 2), ONE(f, 3), ONE(f, 4), ONE(f, 5), ONE(f, 6), ONE(f, 7)
+_Static_assert(sizeof setups / sizeof *setups == 8, "EACH names them all");
 
 int main(void)
 {
