@@ -96,7 +96,7 @@ bench-%: $(BUILD)/scripts/bench/% ;
 $(BUILD)/scripts/bench/%: $(BUILD)/scripts/bench/%.o $(core_o)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) -o $@ $^ $(libs)
-fuzz_c := $(wildcard kernels/base/*.c kernels/quant*.c engine/model/config*.c \
+fuzz_c := $(wildcard kernels/base/*.c kernels/quant*.c engine/model/config*.c engine/adapt/lora_[cj]*.c \
     engine/train/log.c engine/train/manifest.c engine/train/run_state*.c $(patsubst %,engine/%/*.c,core formats text text/template data))
 fuzz_cc = clang -std=c11 -D_GNU_SOURCE -I. -O1 -g -pthread -ffp-contract=off -fno-sanitize-recover=all
 $(BUILD)/fuzz/obj/%.o: %.c
