@@ -160,6 +160,9 @@ struct bind_terminal {
     /* Shows 'text' (no newline, cut to the width) as the live line below all output, redrawn at most ten
      * times a second; NULL takes it away. Output that comes meanwhile scrolls above it. */
     void (*live)(const char *text);
+    /* Sends on what was written so far: lines of a log that somebody follows, or that must not be
+     * lost when the program is killed. NULL = it goes out at once. */
+    void (*flush)(void);
 };
 extern struct bind_terminal bind_terminal;
 

@@ -284,6 +284,9 @@ static void handle(struct progress *p, const struct trainer_event *e)
     case TRAINER_DONE:
         break;
     }
+    bool wrote = e->logged || e->kind == TRAINER_EVAL || e->kind == TRAINER_SAVE;
+    if (wrote && bind_terminal.flush)
+        bind_terminal.flush();
     if (e->kind != TRAINER_SAVE && e->kind != TRAINER_BEST)
         draw(p, e, e->kind == TRAINER_STEP);
 }

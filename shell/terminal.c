@@ -157,6 +157,11 @@ bool terminal_flush(void)
     return !term.failed;
 }
 
+static void flush_quietly(void)
+{
+    (void)terminal_flush(); /* a failure is remembered */
+}
+
 static void write_note(const char *text)
 {
     char line[1200];
@@ -225,6 +230,7 @@ int terminal_open(const char *progress, const char *color)
     bind_terminal.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
     bind_terminal.width = terminal_width;
     bind_terminal.live = terminal_live;
+    bind_terminal.flush = flush_quietly;
     bind_set_writer(terminal_write);
     bind_set_note_writer(write_note);
     return OK;

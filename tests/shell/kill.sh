@@ -1,0 +1,146 @@
+#!/bin/sh
+# Training that is killed, at any moment and again and again, loses at most one save; ended by
+# SIGTERM, SIGHUP or Ctrl-C it saves and says how to go on. KILLS (default 30) sets how often.
+cd "$(dirname "$0")/../.." || exit 1
+lorash=$(realpath "${LORASH:-build/lorash}")
+model=$(realpath tests/golden/llama_tied_gqa.gguf)
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+export LC_ALL=C.UTF-8 MODEL="$model"
+n=0 bad=0
+
+ok() { # condition-status name
+    n=$((n + 1))
+    if [ "$1" -eq 0 ]; then
+        echo "ok $n - $2"
+    else
+        echo "not ok $n - $2"
+        for f in said err; do [ ! -f "$dir/$f" ] || sed "s/^/# $f: /" "$dir/$f" | tail -n 30; done
+        bad=1
+    fi
+}
+
+cat >recipe.lua <<'END'
+-- printable ASCII in byte-level spelling: a tokenizer for the 97 ids of the model
+local entries = { '"<|end|>":0', '"<|pad|>":1' }
+for code = 33, 126 do
+    local c = string.char(code)
+    if c == '"' or c == "\\" then c = "\\" .. c end
+    entries[#entries + 1] = ('"%s":%d'):format(c, code - 31)
+end
+entries[#entries + 1] = '"\u{120}":96'
+local file = assert(io.open("tokenizer.json", "w"))
+file:write('{"version":"1.0","added_tokens":[{"id":0,"content":"<|end|>","special":true}],"normalizer":null,'
+    .. '"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true},'
+    .. '"post_processor":null,"decoder":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{'
+    .. table.concat(entries, ",") .. '},"merges":[]}}')
+file:close()
+local tokenizer = AutoTokenizer.from_pretrained("tokenizer.json")
+tokenizer.eos_token = "<|end|>"
+local rows = {}
+for i = 1, 50 do rows[i] = { text = ("row %d: %s"):format(i, ("ab"):rep(i % 5 + 1)) } end
+local args = cli(TrainingArguments{ output_dir = "out", max_steps = 100000, per_device_train_batch_size = 4,
+    learning_rate = 1e-3, lr_scheduler_type = "constant", logging_steps = 5, save_steps = 1, save_total_limit = 3 })
+local trainer = SFTTrainer{ model = AutoModelForCausalLM.from_pretrained(os.getenv("MODEL")), args = args,
+    train_dataset = Dataset.from_list(rows), processing_class = tokenizer,
+    peft_config = LoraConfig{ r = 4, lora_dropout = 0.1, target_modules = "all-linear" } }
+trainer:train()
+END
+
+# Waits until the file holds the text; at most 20 s.
+until_seen() {
+    i=0
+    until grep -q "$2" "$1" 2>/dev/null || [ $i -gt 1000 ]; do
+        sleep 0.02
+        i=$((i + 1))
+    done
+}
+
+last_saved() {
+    sed -n 's/^step=\([0-9]*\) saved=.*/\1/p' said | tail -n 1
+}
+
+# --- kill -9 again and again: what was said to be saved is there
+kills=${KILLS:-30} k=0 saved=0 lost=0 failed=0 resumed=0
+while [ $k -lt "$kills" ]; do
+    k=$((k + 1))
+    if [ "$saved" -gt 0 ]; then resume="--resume_from_checkpoint"; else resume=; fi
+    : >said
+    # shellcheck disable=SC2086 # no word when there is nothing to go on from
+    "$lorash" --threads 1 recipe.lua $resume >said 2>err &
+    pid=$!
+    # moments spread over starting, reading, training and saving
+    sleep "$(awk -v k=$k 'BEGIN { printf "%.3f", 0.04 + (k * 61 % 97) / 97 * 0.5 }')"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    if [ $? -ne 137 ]; then # it ended by itself: that must not be
+        failed=$((failed + 1))
+        cat err >>failures
+    fi
+    if [ -n "$resume" ] && grep -q 'resumed from' err; then
+        resumed=$((resumed + 1))
+        from=$(sed -n 's/.*resumed from .*: step \([0-9]*\) of.*/\1/p' err)
+        [ "$from" -ge "$saved" ] || lost=$((lost + 1))
+    fi
+    now=$(last_saved)
+    [ -z "$now" ] || saved=$now
+done
+[ $failed -eq 0 ]
+ok $? "$kills kills: every start went well ($failed did not)"
+[ $lost -eq 0 ] && [ $resumed -gt 0 ] && [ "$saved" -gt 0 ]
+ok $? "$resumed resumed, none behind what was saved ($lost were); step $saved reached"
+
+# --- to a quiet end: no stray is left, and the weights are those of a run that was never killed
+goal=$((saved + 3))
+"$lorash" --threads 2 recipe.lua --resume_from_checkpoint --max_steps $goal >said 2>err
+ok $? "the last one ends by itself"
+strays=$(find out -name '*.tmp' 2>/dev/null | wc -l)
+[ "$strays" -eq 0 ]
+ok $? "nothing half done is left"
+count=$(find . -maxdepth 2 -name 'checkpoint-*' | wc -l)
+[ "$count" -eq 3 ]
+ok $? "save_total_limit holds: $count checkpoints"
+"$lorash" --threads 1 recipe.lua --output_dir whole --max_steps $goal --save_steps 1000000 >whole.log 2>&1
+cmp -s "out/checkpoint-$goal/adapter_model.safetensors" "whole/checkpoint-$goal/adapter_model.safetensors"
+ok $? "after all the kills: the same bits as in one go"
+
+# --- signals that leave time to save
+for case in TERM:143 HUP:129 INT:130; do
+    signal=${case%:*} wanted=${case#*:}
+    rm -rf "run-$signal"
+    "$lorash" recipe.lua --output_dir "run-$signal" --save_strategy no --max_steps 100000 >said 2>err &
+    pid=$!
+    until_seen said 'step=10 '
+    kill -s "$signal" $pid
+    wait $pid
+    code=$?
+    [ $code -eq "$wanted" ]
+    ok $? "SIG$signal: exit code $code, wanted $wanted"
+    step=$(sed -n 's/.*saved: .*checkpoint-\([0-9]*\),.*/\1/p' err)
+    [ "${step:-0}" -ge 10 ]
+    ok $? "a checkpoint of step ${step:-none}"
+    command=$(sed -n 's/.*goes on with: lorash //p' err)
+    wanted="recipe.lua --output_dir run-$signal --save_strategy no --max_steps 100000"
+    wanted="$wanted --resume_from_checkpoint run-$signal/checkpoint-$step"
+    [ "$command" = "$wanted" ]
+    ok $? "and the command that goes on"
+    # shellcheck disable=SC2086 # a command line
+    "$lorash" $command --max_steps $((step + 2)) --save_strategy steps >said 2>err
+    ok $? "which does"
+    grep -q "resumed from run-$signal/checkpoint-$step: step $step of" err
+    ok $? "from where it was"
+done
+
+# --- and where nothing is trained
+"$lorash" -e 'io.stdout:write("up\n") io.stdout:flush() while true do pcall(function() while true do end end) end' >said 2>err &
+pid=$!
+until_seen said up
+kill -TERM $pid
+wait $pid
+code=$?
+[ $code -eq 143 ]
+ok $? "SIGTERM ends a loop that catches everything: $code"
+
+echo "1..$n"
+exit $bad
