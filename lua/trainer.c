@@ -190,10 +190,10 @@ static void take_rows(lua_State *L, struct trainer_object *o, struct tokenizer *
         bind_error(L, "SFTTrainer: formatting_func wants a function, found %s",
                    bind_describe(L, format, found, sizeof found));
     field(L, "train_dataset");
-    trainer_rows(L, lua_gettop(L), t, format, &o->args, &o->train);
+    trainer_rows(L, lua_gettop(L), t, format, &o->args, &o->train, &o->train_lint);
     field(L, "eval_dataset");
     if (!lua_isnil(L, -1))
-        trainer_rows(L, lua_gettop(L), t, format, &o->args, &o->eval);
+        trainer_rows(L, lua_gettop(L), t, format, &o->args, &o->eval, &o->eval_lint);
     lua_settop(L, format - 1);
 }
 
@@ -209,8 +209,10 @@ static void print_notes(lua_State *L, const struct trainer_object *o)
         bind_note(L, "note: optim = \"%s\": AdamW with 32-bit state in memory is used instead",
                   o->args.optim);
     if (o->train->cut)
-        bind_note(L, "note: %d rows are longer than max_length = %d and lose their end",
-                  (int)o->train->cut, (int)o->args.max_length);
+        bind_note(L, "note: %d rows are longer than max_length = %d and lose their %s",
+                  (int)o->train->cut, (int)o->args.max_length,
+                  !strcmp(o->args.truncation_mode, "keep_end") ? "start" : "end");
+    trainer_print_lint(L, &o->train_lint);
 }
 
 /* What is shown of it, and its callbacks, live in the user value. */
@@ -283,6 +285,8 @@ static int gc(lua_State *L)
     trainer_free(o->trainer);
     examples_free(o->train);
     examples_free(o->eval);
+    lint_finish(&o->train_lint);
+    lint_finish(&o->eval_lint);
     model_release(o->model);
     options_free(&training_arguments, &o->args);
     memset(o, 0, sizeof *o);
@@ -336,6 +340,14 @@ static const struct lua_method methods[] = {
      "Writes trainer_state.json (the log, as transformers reads it) into output_dir.", NULL},
     {"plot", trainer_plot, "trainer:plot(file)",
      "Draws the losses in the terminal, or into an .svg file.", NULL},
+    {"show_row", trainer_show_row, "trainer:show_row(n, {tokens = false})",
+     "Prints row n as the model reads it, what is learned set off; with tokens a DataFrame of ids, "
+     "texts and marks.",
+     &show_row_options},
+    {"lint", trainer_lint, "trainer:lint()",
+     "What is odd about the rows, as a DataFrame: duplicates, rows that are empty, cut, without an "
+     "end, and the like.",
+     NULL},
     {"add_callback", trainer_add_callback, "trainer:add_callback(callback)",
      "Adds a table of functions (on_step_end, on_log, on_evaluate, on_save ...) that the loop "
      "calls "

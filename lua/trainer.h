@@ -2,6 +2,7 @@
 #ifndef LUA_TRAINER_H
 #define LUA_TRAINER_H
 
+#include "engine/data/lint.h"
 #include "engine/train/trainer.h"
 #include "lua/bind.h"
 
@@ -13,6 +14,7 @@ extern const struct option_table sft_trainer_options, train_options, early_stopp
 struct trainer_object {
     struct training_arguments args; /* a copy of its own */
     struct examples *train, *eval;
+    struct lint train_lint, eval_lint; /* what is odd about their rows */
     struct trainer *trainer;
     struct model *model; /* kept */
     double seconds;      /* spent in training */
@@ -56,11 +58,18 @@ void trainer_begin(lua_State *L, struct trainer_object *o, const char *resume);
 /* A signal or Ctrl-C ends the program: writes a checkpoint and prints how to go on. */
 void trainer_rescue(lua_State *L, struct trainer_object *o);
 
-/* Tokenises the rows of the data set at 'data' into *out (lua/trainer_rows.c). 'tokenizer' and
- * 'format' (a function or nil) are stack indices. */
+/* Tokenises the rows of the data set at 'data' into *out (lua/trainer_rows.c), after the options
+ * about texts: eos_token and chat_template_path change the tokenizer. 'data' and 'format' (a function
+ * or nil) are stack indices. What is odd goes to 'lint'; print_lint says it in notes. */
 struct tokenizer;
 void trainer_rows(lua_State *L, int data, struct tokenizer *t, int format,
-                  const struct training_arguments *args, struct examples **out);
+                  const struct training_arguments *args, struct examples **out, struct lint *lint);
+void trainer_print_lint(lua_State *L, const struct lint *l);
+int trainer_lint(lua_State *L);
+
+/* trainer:show_row(n), in lua/trainer_show.c */
+int trainer_show_row(lua_State *L);
+extern const struct option_table show_row_options;
 
 /* Prints the plan: rows, tokens, steps, memory, time (lua/trainer_plan.c). */
 void trainer_print_plan(lua_State *L, struct trainer_object *o, struct tokenizer *t);

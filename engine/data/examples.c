@@ -33,13 +33,13 @@ static int32_t count_targets(const unsigned char *learn, int64_t n)
     return targets;
 }
 
-int examples_add(struct examples *e, const int32_t *ids, const unsigned char *learn, int64_t n,
-                 int64_t limit, int32_t eos, int64_t row)
+/* 'kept' of 'n' ids, from 'ids' on. */
+static int add(struct examples *e, const int32_t *ids, const unsigned char *learn, int64_t kept,
+               int64_t n, int32_t eos, int64_t row)
 {
     if (n > INT32_MAX)
         return fail(ERR_ARG, "row %" PRId64 " has %" PRId64 " tokens, which is too many", row + 1,
                     n);
-    int64_t kept = limit > 0 && n > limit ? limit : n;
     int32_t targets = count_targets(learn, kept);
     if (targets) {
         TRY(mem_grow((void **)&e->items, &e->room, e->count + 1, sizeof *e->items));
@@ -66,4 +66,17 @@ int examples_add(struct examples *e, const int32_t *ids, const unsigned char *le
     e->targets += targets;
     e->longest = i64_max(e->longest, kept);
     return OK;
+}
+
+int examples_add(struct examples *e, const int32_t *ids, const unsigned char *learn, int64_t n,
+                 int64_t limit, int32_t eos, int64_t row)
+{
+    return add(e, ids, learn, limit > 0 && n > limit ? limit : n, n, eos, row);
+}
+
+int examples_add_end(struct examples *e, const int32_t *ids, const unsigned char *learn, int64_t n,
+                     int64_t limit, int32_t eos, int64_t row)
+{
+    int64_t kept = limit > 0 && n > limit ? limit : n, skip = n - kept;
+    return add(e, ids + skip, learn ? learn + skip : NULL, kept, n, eos, row);
 }

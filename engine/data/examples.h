@@ -34,6 +34,10 @@ struct examples {
 int examples_new(struct examples **out) MUST_CHECK;
 void examples_free(struct examples *e); /* NULL is fine */
 
+/* As examples_add, keeping the end of a row that is cut instead of its start. */
+int examples_add_end(struct examples *e, const int32_t *ids, const unsigned char *learn, int64_t n,
+                     int64_t limit, int32_t eos, int64_t row) MUST_CHECK;
+
 /* Adds one row of 'n' ids; 'learn' NULL = all. Cut to 'limit' tokens (0 = none). eos: the id whose
  * being learned at the end is counted; -1 = none. */
 int examples_add(struct examples *e, const int32_t *ids, const unsigned char *learn, int64_t n,

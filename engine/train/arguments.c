@@ -89,13 +89,20 @@
         ROW(label_smoothing_factor, FLOAT, "0.0", .min = 0, .max = 0.999,                       \
             .doc = "share of the target spread over the vocabulary")
 
-#define TEXT_ROWS                                                                        \
-    ROW(dataset_text_field, TEXT, "text", .doc = "column that holds the text"),          \
-        ROW(max_length, INT, "1024", .aliases = "max_seq_length,max_sequence", .min = 2, \
-            .max = 1e7, .doc = "rows are cut to this many tokens"),                      \
-        ROW(completion_only_loss, BOOL, "true",                                          \
-            .doc = "rows with prompt and completion: learn the completion only"),        \
-        ROW(append_eos, BOOL, "true",                                                    \
+#define TEXT_ROWS                                                                                 \
+    ROW(dataset_text_field, TEXT, "text", .doc = "column that holds the text"),                   \
+        ROW(max_length, INT, "1024", .aliases = "max_seq_length,max_sequence", .min = 2,          \
+            .max = 1e7, .doc = "rows are cut to this many tokens"),                               \
+        ROW(completion_only_loss, BOOL, "true",                                                   \
+            .doc = "rows with prompt and completion: learn the completion only"),                 \
+        ROW(assistant_only_loss, BOOL, "false",                                                   \
+            .doc = "rows of messages: learn what the assistant says only"),                       \
+        ROW(truncation_mode, TEXT, "keep_start", .choices = "keep_start,keep_end",                \
+            .doc = "what a row that is too long keeps"),                                          \
+        ROW(eos_token, TEXT, NULL, .doc = "token that ends a text; default the tokenizer's own"), \
+        ROW(chat_template_path, TEXT, NULL,                                                       \
+            .doc = "file or model folder whose chat template is used"),                           \
+        ROW(append_eos, BOOL, "true",                                                             \
             .doc = "end each row with the end-of-text token, so that the model learns to stop")
 
 #define NOTE_ROWS                                                                                \

@@ -35,7 +35,8 @@ struct training_arguments {
     /* text */
     char *dataset_text_field;
     int64_t max_length;
-    bool completion_only_loss, append_eos;
+    bool completion_only_loss, assistant_only_loss, append_eos;
+    char *truncation_mode, *eos_token, *chat_template_path;
 };
 
 /* The same struct under two names: the defaults of the two classes differ in a few places. */
