@@ -10,6 +10,7 @@
 #include "lua/trainer.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -214,7 +215,11 @@ void trainer_rescue(lua_State *L, struct trainer_object *o)
         bind_note(L, "no step was complete: there is nothing to save");
         return;
     }
-    if (trainer_save(o->trainer, &path)) {
+    int before = o->model->cancel_at;
+    o->model->cancel_at = INT_MAX; /* the interrupt that led here must not stop the saving */
+    int status = trainer_save(o->trainer, &path);
+    o->model->cancel_at = before;
+    if (status) {
         bind_note(L, "the checkpoint could not be written: %s", status_message());
         return;
     }

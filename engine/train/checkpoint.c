@@ -69,6 +69,18 @@ static int check_space(const struct trainer *t)
     return OK;
 }
 
+/* What writers of several files may have left when only their own tidying up failed. */
+static int remove_scratch(const char *temp)
+{
+    struct buffer path = {0};
+    buffer_printf(&path, "%s/.saving", temp);
+    int status = buffer_close(&path);
+    if (!status)
+        status = file_remove_folder(path.bytes);
+    buffer_free(&path);
+    return status;
+}
+
 /* Everything but the name. */
 static int write_folder(struct trainer *t, const char *temp, int64_t serial)
 {
@@ -78,6 +90,7 @@ static int write_folder(struct trainer *t, const char *temp, int64_t serial)
     if (!t->args->save_only_model)
         TRY(weights_write_state(t, temp));
     TRY(write_state(t, temp));
+    TRY(remove_scratch(temp));
     TRY(manifest_write(temp, t->step, serial, t->run));
     return file_sync_folder(temp);
 }

@@ -4,6 +4,8 @@
 #include "engine/core/buffer.h"
 #include "engine/core/file.h"
 #include "engine/formats/safetensors.h"
+#include "engine/model/save.h"
+#include "engine/text/tokenizer.h"
 #include "engine/train/trainer_private.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
@@ -81,22 +83,6 @@ static int entries_write(struct entries *e, const char *folder, const char *name
 
 /* --- for others ------------------------------------------------------------------------------- */
 
-static int add_weight(void *ctx, const char *name, struct tensor *p)
-{
-    return entries_add(ctx, "", name, p);
-}
-
-/* The whole model. */
-static int write_model(struct model *m, const char *folder)
-{
-    struct entries e = {0};
-    int status = model_walk(m, add_weight, &e);
-    if (!status)
-        status = entries_write(&e, folder, "model.safetensors");
-    entries_free(&e);
-    return status;
-}
-
 static void readme_text(struct buffer *b, const struct model *m,
                         const struct training_arguments *args)
 {
@@ -166,12 +152,16 @@ static int check_folder(const struct model *m, const char *folder)
 int weights_export(struct model *m, const struct tokenizer *tokenizer,
                    const struct training_arguments *args, const char *folder)
 {
-    (void)tokenizer;
+    static const struct save_config as_stored = {0};
+    struct lora *l = lora_of(m);
     TRY(check_folder(m, folder));
     TRY(file_make_folder(folder));
     TRY(write_readme(m, args, folder));
-    struct lora *l = lora_of(m);
-    return l ? adapter_save(l, folder, NULL) : write_model(m, folder);
+    if (l)
+        TRY(adapter_save(l, folder, NULL));
+    else
+        TRY(model_save(m, folder, &as_stored, NULL));
+    return tokenizer ? tokenizer_save(tokenizer, folder) : OK;
 }
 
 /* --- for resuming ----------------------------------------------------------------------------- */
