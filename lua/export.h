@@ -9,4 +9,9 @@
 int export_whole(lua_State *L, struct model *m, const char *dir, const char *dtype,
                  const char *max_shard_size);
 
+/* Methods of Model (lua/model.c has the rows). */
+int export_save_gguf(lua_State *L);         /* model:save_gguf(path, {...}) */
+int export_save_adapter_gguf(lua_State *L); /* model:save_adapter_gguf(path, {...}) */
+extern const struct option_table save_gguf_options, save_adapter_gguf_options;
+
 #endif

@@ -4,6 +4,7 @@
 #include "engine/data/print.h"
 #include "engine/model/locate.h"
 #include "lua/adapter.h"
+#include "lua/export.h"
 #include "lua/hold.h"
 #include "lua/peft.h"
 #include "lua/runtime.h"
@@ -236,6 +237,12 @@ static const struct lua_method methods[] = {
      "adapter_model.safetensors. A model without adapter is saved whole, for transformers: "
      "config.json, generation_config.json, model.safetensors.",
      &peft_save_options},
+    {"save_gguf", export_save_gguf,
+     "model:save_gguf(path, {dtype = \"q8_0\", tokenizer = tokenizer})",
+     "Writes the whole model as one GGUF file, which llama.cpp runs.", &save_gguf_options},
+    {"save_adapter_gguf", export_save_adapter_gguf, "model:save_adapter_gguf(path)",
+     "Writes the adapter as a GGUF file that llama.cpp puts on the base model (--lora).",
+     &save_adapter_gguf_options},
     {"add_adapter", peft_add_adapter, "model:add_adapter(name, LoraConfig{...})",
      "Gives the model another fresh adapter; it becomes active only if it is the first.",
      &lora_options},

@@ -14,6 +14,7 @@
 #include "lua/lib.h"
 #include "lua/number.h"
 #include "lua/model.h"
+#include "lua/export.h"
 #include "lua/peft.h"
 #include "lua/strict.h"
 #include "lua/tensor.h"
@@ -74,6 +75,8 @@ const struct option_table *const option_tables[] = {
     &lora_options,
     &peft_load_options,
     &peft_save_options,
+    &save_gguf_options,
+    &save_adapter_gguf_options,
     &merge_options_table,
     &training_arguments,
     &sft_config,

@@ -1,11 +1,8 @@
-/* source_gguf.c -- weights of a GGUF file under their Hugging Face names.
- *
- * GGUF stores the rows of q and k of the llama family in another order: inside each head, row
- * 2i+j of the file is row j*(D/2)+i of the original (its rotary embedding pairs neighbours). The
- * original order is restored while reading; rows are whole blocks, so this works on quantised
- * weights as they are. */
+/* source_gguf.c -- weights of a GGUF file under their Hugging Face names, with the original order
+ * of q's and k's rows (gguf_names.h). */
 #include "engine/model/source_gguf.h"
 #include "engine/formats/gguf.h"
+#include "engine/model/gguf_names.h"
 #include "engine/model/rope.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
@@ -22,72 +19,7 @@ struct gguf_source {
     int64_t head_dim; /* for the row order of q and k */
 };
 
-/* --- names ----------------------------------------------------------------------------------- */
-
-struct name_pair {
-    const char *hf, *gguf;
-    bool heads; /* rows are permuted inside heads */
-};
-
-static const struct name_pair whole_names[] = {
-    {"model.embed_tokens.weight", "token_embd.weight", false},
-    {"model.norm.weight", "output_norm.weight", false},
-    {"lm_head.weight", "output.weight", false},
-    {"rope_freqs.weight", "rope_freqs.weight", false},
-};
-
-static const struct name_pair layer_names[] = {
-    {"self_attn.q_proj", "attn_q", true},
-    {"self_attn.k_proj", "attn_k", true},
-    {"self_attn.v_proj", "attn_v", false},
-    {"self_attn.o_proj", "attn_output", false},
-    {"mlp.gate_proj", "ffn_gate", false},
-    {"mlp.up_proj", "ffn_up", false},
-    {"mlp.down_proj", "ffn_down", false},
-    {"input_layernorm", "attn_norm", false},
-    {"post_attention_layernorm", "ffn_norm", false},
-};
-
-/* "model.layers.3.self_attn.q_proj.weight" -> "blk.3.attn_q.weight". False: no such name. */
-static bool file_name(const char *name, char *out, size_t bytes, bool *heads)
-{
-    for (int i = 0; i < COUNT_OF(whole_names); i++)
-        if (!strcmp(name, whole_names[i].hf)) {
-            snprintf(out, bytes, "%s", whole_names[i].gguf);
-            *heads = false;
-            return true;
-        }
-    static const char lead[] = "model.layers.";
-    if (strncmp(name, lead, sizeof lead - 1))
-        return false;
-    char *part;
-    long layer = strtol(name + sizeof lead - 1, &part, 10);
-    const char *suffix = strrchr(name, '.');
-    if (*part != '.' || !suffix || suffix <= part)
-        return false;
-    part++;
-    for (int i = 0; i < COUNT_OF(layer_names); i++) {
-        size_t n = strlen(layer_names[i].hf);
-        if ((size_t)(suffix - part) == n && !strncmp(part, layer_names[i].hf, n)) {
-            snprintf(out, bytes, "blk.%ld.%s%s", layer, layer_names[i].gguf, suffix);
-            *heads = layer_names[i].heads;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* --- reading --------------------------------------------------------------------------------- */
-
-/* Rows from the file's order to the original one. */
-static void restore_rows(const char *from, char *to, int64_t rows, size_t row_bytes, int64_t head)
-{
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t h = r / head * head, in = r % head; /* in = j * (head/2) + i */
-        int64_t j = in / (head / 2), i = in % (head / 2);
-        memcpy(to + (size_t)r * row_bytes, from + (size_t)(h + 2 * i + j) * row_bytes, row_bytes);
-    }
-}
 
 static int wrong_shape(const struct gguf_source *s, const char *name, const struct gguf_tensor *t,
                        int64_t rows, int64_t cols)
@@ -120,7 +52,8 @@ static int read_rows(struct gguf_source *s, int64_t i, bool heads, char **out)
         status = ordered ? OK : ERR_MEMORY;
     }
     if (!status && heads) {
-        restore_rows(bytes, ordered, t->shape[0], t->bytes / (size_t)t->shape[0], s->head_dim);
+        gguf_rows_from_file(bytes, ordered, t->shape[0], t->bytes / (size_t)t->shape[0],
+                            s->head_dim);
         mem_free(bytes);
         bytes = ordered;
         ordered = NULL;
@@ -157,7 +90,7 @@ static int gguf_get(struct weight_source *base, struct context *ctx, const char 
     char stored_name[128];
     bool heads;
     *out = NULL;
-    int64_t i = file_name(name, stored_name, sizeof stored_name, &heads)
+    int64_t i = gguf_name_of(name, stored_name, sizeof stored_name, &heads)
                     ? gguf_find_tensor(s->g, stored_name)
                     : -1;
     if (i < 0 && optional)

@@ -48,5 +48,33 @@ adapted:save_pretrained(folder .. "/merged")
 local merged = load(folder .. "/merged")
 tap.eq(apart(adapted, merged), 0.0, "a merged model is saved whole")
 
+-- GGUF, with the vocabulary of a tokenizer
+local letters = {}
+for i = 0, 19 do letters[#letters + 1] = ('"%s":%d'):format(string.char(97 + i), i) end
+local file = assert(io.open(folder .. "/tokenizer.json", "w"))
+file:write('{"added_tokens":[],"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"use_regex":true},'
+    .. '"decoder":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{' .. table.concat(letters, ",") .. '},"merges":[]}}')
+file:close()
+local tokenizer = AutoTokenizer.from_pretrained(folder .. "/tokenizer.json")
+local gguf = folder .. "/model.gguf"
+tap.raises(function() model:save_gguf(gguf) end, "tokenizer = tokenizer", "a GGUF file holds a tokenizer")
+tap.raises(function() model:save_gguf(gguf, { tokenizer = 3 }) end, "3")
+tap.raises(function() model:save_gguf(gguf, { dtype = "q3_k" }) end, "q3_k")
+tap.raises(function() model:save_gguf() end, "path")
+model:save_gguf(gguf, { tokenizer = tokenizer, dtype = "f32" })
+tap.eq(apart(model, load(gguf)), 0.0, "a GGUF file gives the same model")
+tap.eq(AutoTokenizer.from_pretrained(gguf):encode("abc"), tokenizer:encode("abc"), "and the same tokenizer")
+load(gguf):save_gguf(folder .. "/small.gguf", { dtype = "f16" })
+tap.ok(apart(model, load(folder .. "/small.gguf")) < 0.05, "a GGUF base keeps its vocabulary")
+tap.raises(function() load(gguf):save_gguf(gguf) end, "opened from there")
+
+-- an adapter for llama.cpp
+tap.raises(function() model:save_adapter_gguf(folder .. "/none.gguf") end, "no adapter")
+local base = get_peft_model(load(path), LoraConfig{ r = 2, init_lora_weights = false })
+tap.raises(function() base:save_gguf(gguf .. "2", { tokenizer = tokenizer }) end, "save_adapter_gguf")
+base:save_adapter_gguf(folder .. "/adapter.gguf")
+tap.eq(io.open(folder .. "/adapter.gguf"):read(4), "GGUF", "an adapter is a GGUF file too")
+tap.raises(function() base:save_adapter_gguf(folder .. "/x.gguf", { adapter_name = "other" }) end, "other")
+
 os.execute("rm -rf " .. folder)
 tap.done()
