@@ -41,12 +41,14 @@ static void note_report(lua_State *L, const struct merge_report *r)
         return;
     bind_note(L, "%" PRId64 " weights merged, the largest change is %.3g in %s", r->weights,
               r->largest, r->largest_name);
-    if (r->converted)
+    if (r->converted && !strcmp(r->from, "f32"))
+        bind_note(L, "note: %" PRId64 " of them were f32 and are %s now", r->converted, r->to);
+    else if (r->converted)
         bind_note(L,
                   "note: %" PRId64
-                  " of them were %s and are %s now: the model is larger, and writing "
-                  "it in %s again would lose a part of the change",
-                  r->converted, r->from, r->to, r->from);
+                  " of them were %s and are %s now, so they take more memory; written "
+                  "back as before they would lose a part of the change",
+                  r->converted, r->from, r->to);
     if (r->untied)
         bind_note(L, "note: embedding and head are no longer one weight (tie_word_embeddings = "
                      "false)");

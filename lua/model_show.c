@@ -36,6 +36,17 @@ static double mib(int64_t bytes)
     return (double)bytes / 1048576;
 }
 
+/* " + lora r 8" and " + trained copy" of what the active adapter does to a layer */
+static void add_adaptation(struct tree *t, const struct module *module)
+{
+    for (int i = 0; i < module->linear.adapters; i++)
+        add(t->b, " + lora r %" PRId64, module->linear.adapter[i]->a->view.shape[0]);
+    if (module->linear.weight_copy)
+        add(t->b, " + %s", module->linear.weight_copy->requires_grad ? "trained copy" : "copy");
+    else if (module->linear.bias_copy)
+        add(t->b, " + bias");
+}
+
 /* "576→576 q4_1" of a layer's weight */
 static void add_layer(struct tree *t, const char *part)
 {
@@ -47,8 +58,7 @@ static void add_layer(struct tree *t, const char *part)
     const struct tensor *w = module->linear.weight;
     add(t->b, "%s %" PRId64 "%s%" PRId64 " %s", strrchr(part, '.') + 1, w->view.shape[1], t->arrow,
         w->view.shape[0], w->format->name);
-    for (int i = 0; i < module->linear.adapters; i++)
-        add(t->b, " + lora r %" PRId64, module->linear.adapter[i]->a->view.shape[0]);
+    add_adaptation(t, module);
 }
 
 static void add_group(struct tree *t, const char *title, const char *const *parts, int count,
@@ -121,13 +131,21 @@ static void add_layers(struct tree *t)
 
 static void add_foot(struct tree *t)
 {
-    struct lora *l = lora_of(t->m);
+    struct lora_set *set = lora_set_of(t->m);
     char count[32];
     add(t->b, "%s parameters %s %.1f MiB on %s", print_count(model_parameters(t->m), count), t->dot,
         mib(model_bytes(t->m)), t->m->ctx->device->kind);
-    if (l)
-        add(t->b, " %s adapter r %" PRId64 " on %" PRId64 " layers, %" PRId64 " weights%s", t->dot,
-            l->config.r, l->count, lora_parameters(l), l->enabled ? "" : " (switched off)");
+    if (!set)
+        return;
+    const struct lora *l = set->active;
+    add(t->b, " %s adapter", t->dot);
+    if (set->count > 1 || strcmp(l->name, "default"))
+        add(t->b, " '%s' of %" PRId64, l->name, set->count);
+    add(t->b, " r %" PRId64 " on %" PRId64 " layers, %s weights%s", l->config.r, l->count,
+        print_count(lora_parameters(l), count),
+        set->merged    ? " (merged)"
+        : set->enabled ? ""
+                       : " (switched off)");
 }
 
 int model_push_tree(lua_State *L, struct model *m)
@@ -147,18 +165,22 @@ int model_push_tree(lua_State *L, struct model *m)
     add_head(&t);
     char shape[48];
     snprintf(shape, sizeof shape, "%" PRId64 "%s%" PRId64, c->vocab_size, t.times, c->hidden_size);
-    add(&b, "%s embed_tokens           %-14s %-10s %17.1f MiB\n", t.tee, shape,
+    add(&b, "%s embed_tokens           %-14s %-10s %17.1f MiB", t.tee, shape,
         m->embedding->linear.weight->format->name,
         mib((int64_t)tensor_bytes(m->embedding->linear.weight)));
+    add_adaptation(&t, m->embedding);
+    luaL_addchar(&b, '\n');
     add_layers(&t);
     add(&b, "%s norm                   %" PRId64 "\n", t.tee, c->hidden_size);
     snprintf(shape, sizeof shape, "%" PRId64 "%s%" PRId64, c->hidden_size, t.arrow, c->vocab_size);
     if (m->head->tied)
-        add(&b, "%s lm_head                %-14s tied to embed_tokens\n", t.end, shape);
+        add(&b, "%s lm_head                %-14s tied to embed_tokens", t.end, shape);
     else
-        add(&b, "%s lm_head                %-14s %-10s %17.1f MiB\n", t.end, shape,
+        add(&b, "%s lm_head                %-14s %-10s %17.1f MiB", t.end, shape,
             m->head->linear.weight->format->name,
             mib((int64_t)tensor_bytes(m->head->linear.weight)));
+    add_adaptation(&t, m->head);
+    luaL_addchar(&b, '\n');
     add_foot(&t);
     luaL_pushresult(&b);
     return 1;

@@ -79,10 +79,12 @@ static void note_weight(struct merge_report *r, const char *name, const struct t
 {
     r->weights++;
     if (old->format != fresh->format) {
-        if (!r->converted++) {
-            snprintf(r->from, sizeof r->from, "%s", old->format->name);
-            snprintf(r->to, sizeof r->to, "%s", fresh->format->name);
-        }
+        size_t used = strlen(r->from);
+        if (!strstr(r->from, old->format->name))
+            snprintf(r->from + used, sizeof r->from - used, "%s%s", used ? ", " : "",
+                     old->format->name);
+        snprintf(r->to, sizeof r->to, "%s", fresh->format->name);
+        r->converted++;
     }
     if (change >= r->largest) {
         r->largest = change;

@@ -81,9 +81,10 @@ static int prepare(struct trainer *t)
     count_steps(t);
     TRY(lora_walk_all(t->m, add_trained, t));
     if (!t->trained_count)
-        return fail(ERR_ARG,
-                    "training: the model has no trainable weight; hint: give peft_config = "
-                    "LoraConfig{...}");
+        return fail(ERR_ARG, "training: the model has no trainable weight; hint: %s",
+                    lora_of(t->m) ? "its adapter is merged, switched off, or was loaded without "
+                                    "is_trainable = true"
+                                  : "give peft_config = LoraConfig{...}");
     t->order.seed = (uint64_t)(t->args->data_seed >= 0 ? t->args->data_seed : t->args->seed);
     t->order.count = t->train->count;
     t->order.sequential = !strcmp(t->args->train_sampling_strategy, "sequential");
