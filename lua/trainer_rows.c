@@ -39,7 +39,7 @@ static struct row_encoder **hold_encoder(lua_State *L)
 static void take_template(lua_State *L, struct tokenizer *t, const char *path)
 {
     char folder[4096], file[4200];
-    char *text;
+    char *text = NULL;
     size_t length;
     int status = OK;
     snprintf(file, sizeof file, "%s", path);
