@@ -190,10 +190,35 @@ int peft_load_adapter(lua_State *L)
     return 1;
 }
 
+/* Takes is_trainable and adapter_name out of a copy of the options at 'arg': the rest are the base
+ * model's. */
+static void split_options(lua_State *L, int arg, struct load_options *o)
+{
+    static const char *const ours[] = {"is_trainable", "adapter_name"};
+    if (!lua_istable(L, arg))
+        return;
+    lua_newtable(L); /* ours */
+    lua_newtable(L); /* the base's */
+    int mine = lua_gettop(L) - 1, rest = mine + 1;
+    for (lua_pushnil(L); lua_next(L, arg);) {
+        bool is_ours = false;
+        for (size_t i = 0; i < sizeof ours / sizeof *ours && lua_type(L, -2) == LUA_TSTRING; i++)
+            is_ours = is_ours || !strcmp(lua_tostring(L, -2), ours[i]);
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, is_ours ? mine : rest);
+    }
+    bind_options(L, mine, &peft_load_options, o);
+    lua_copy(L, rest, arg);
+    lua_settop(L, mine - 1);
+}
+
 /* A name written on another machine may be a path that is not here. */
 int peft_open_with_base(lua_State *L, const char *dir)
 {
     lua_settop(L, 2);
+    struct load_options *o = hold_options(L, &peft_load_options);
+    split_options(L, 2, o);
     struct lora_config *c = bind_new(L, &lora_config_class, sizeof *c);
     struct buffer *notes = hold_buffer(L);
     char *base = lua_newuserdatauv(L, PATH_BYTES, 0);
@@ -216,7 +241,7 @@ int peft_open_with_base(lua_State *L, const char *dir)
     lua_call(L, 2, 1);
     struct model *m = lua_model_arg(L, lua_gettop(L));
     int model = lua_gettop(L);
-    load(L, m, dir, "default", false, NULL);
+    load(L, m, dir, o->adapter_name, o->is_trainable, NULL);
     lua_settop(L, model);
     return 1;
 }
@@ -444,7 +469,8 @@ const struct lua_class peft_config_class = {
 
 static const struct lua_method auto_statics[] = {
     {"from_pretrained", auto_from_pretrained,
-     "model = AutoPeftModelForCausalLM.from_pretrained(dir, {dtype = \"auto\"})",
+     "model = AutoPeftModelForCausalLM.from_pretrained(dir, {is_trainable = false, dtype = "
+     "\"auto\"})",
      "Opens the base model that an adapter's configuration names and puts the adapter on.",
      &from_pretrained_options},
     {NULL, NULL, NULL, NULL, NULL},

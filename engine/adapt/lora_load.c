@@ -183,12 +183,23 @@ static int64_t find_name(const struct loading *x, const char *name)
     return -1;
 }
 
+/* Before 2024 an adapted layer's bias was stored without "base_layer". */
+static int64_t find_old_bias(const struct loading *x, const char *file)
+{
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s", file);
+    cut(name, ".base_layer", true, false);
+    return find_name(x, name);
+}
+
 static int fill_entry(void *ctx, const struct lora_entry *e)
 {
     struct loading *x = ctx;
     char found[80], wanted[80];
     struct tensor *t = *e->tensor, *fresh;
     int64_t i = find_name(x, e->file);
+    if (i < 0 && e->copy && e->copy->kind == LORA_COPY_BIAS)
+        i = find_old_bias(x, e->file);
     if (i < 0)
         return fail(ERR_FORMAT, "there is no tensor %s, which %s asks for", e->file,
                     e->layer         ? "target_modules"
