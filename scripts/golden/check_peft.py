@@ -7,7 +7,8 @@ For every case a tiny random llama model is saved as a Hugging Face folder (or a
   merged  lorash merges; against lorash unmerged, and (in brackets) against PEFT merged, or against
           PEFT unmerged where its own merge is not the same (LoRA on one of two tied layers: PEFT
           adds the change to the weight that both share);
-  undone  unmerging gives the same bits as before.
+  undone  unmerging gives the same bits as before;
+  model   lorash saves the merged model as a folder, transformers loads it: against lorash.
 Numbers are relative L2 distances of the logits, PEFT's in float64 with common.patch_f64, lorash's in
 f32 (PEFT keeps its own adapters in f32 until .double()). 'keys' says whether the saved
 configuration has PEFT's keys and passes vLLM's rules (r, lora_alpha and target_modules there; one
@@ -111,6 +112,7 @@ put(model:logits(ids))
 model:unmerge_adapter()
 put(model:logits(ids))
 put(model:merge_and_unload():logits(ids))
+model:save_pretrained("WHOLE")
 if SKIP then return end
 model = AutoModelForCausalLM.from_pretrained(base)
 local config = LoraConfig(OPTIONS)
@@ -193,6 +195,15 @@ def peft_logits(folder, adapter, merged=False):
     return logits(model.merge_and_unload(safe_merge=True) if merged else model)
 
 
+def whole_logits(folder):
+    """What transformers makes of a whole model's folder; nothing may be missing or left over."""
+    from transformers import AutoModelForCausalLM
+    model, info = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager",
+                                                       output_loading_info=True)
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
+    return logits(model)
+
+
 def run_lorash(program, folder, options, paths, only_in):
     script = SCRIPT.replace("{IDS}", lua(IDS)).replace("OPTIONS", lua_table(options))
     script = script.replace("SKIP", lua(only_in))
@@ -242,7 +253,8 @@ def check(name, program, folder):
         from llama_tiny import write_model
         base = Path(folder, "base.gguf")
         write_model(model, base, name)
-    paths = {"BASE": base, "FROM": Path(folder, "from"), "BACK": Path(folder, "back"),
+    whole = Path(folder, "whole")
+    paths = {"WHOLE": whole, "BASE": base, "FROM": Path(folder, "from"), "BACK": Path(folder, "back"),
              "FRESH": Path(folder, "fresh")}
     wanted = peft_adapter(hf, options, paths["FROM"], name == "old_config")
     rows = run_lorash(program, folder, options, paths, name in ONLY_IN)
@@ -261,13 +273,14 @@ def check(name, program, folder):
     assert not rows[5:] or distance(rows[5], plain) > 1e-3, "the fresh adapter does nothing"
     assert np.array_equal(undone, loaded), "unmerging changed something"
     assert np.array_equal(merged, unloaded)
+    numbers["model"] = distance(unloaded, whole_logits(whole))
     limits = {"merged": MERGED_LIMIT}
     bad = [key for key, value in numbers.items() if not value <= limits.get(key, LIMIT)]
     keys = check_keys(paths["BACK"], options)
     if rows[5:]:
         check_keys(paths["FRESH"], options)
     print(f"{name:18} {numbers['in']:9.1e} {numbers['back']:9.1e} {numbers['fresh']:9.1e} "
-          f"{numbers['merged']:9.1e} ({numbers['peft merged']:.1e})  same bits  {keys:8} "
+          f"{numbers['merged']:9.1e} ({numbers['peft merged']:.1e})  same bits {numbers['model']:9.1e}  {keys:8} "
           f"{'' if consistent else '(merged by PEFT differs from PEFT)'}"
           f"{'FAILED: ' + ', '.join(bad) if bad else ''}", flush=True)
     return not bad
@@ -280,7 +293,7 @@ def main():
     torch.set_num_threads(1)
     patch_f64()
     program = sys.argv[1]
-    print(f"{'case':18} {'in':>9} {'back':>9} {'fresh':>9} {'merged':>9} (PEFT's)   undone     keys")
+    print(f"{'case':18} {'in':>9} {'back':>9} {'fresh':>9} {'merged':>9} (PEFT's)   undone        model  keys")
     good = True
     for name in sys.argv[2:] or CASES:
         with tempfile.TemporaryDirectory() as folder:
