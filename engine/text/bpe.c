@@ -88,8 +88,9 @@ static inline uint64_t see_merge(const struct bpe *b, int32_t left, int32_t righ
 static void find_cuts(struct bpe *b)
 {
     static const char blank[] = "\xE2\x96\x81";
-    /* a run of unknown characters must not go across */
-    b->cuts = b->unk < 0 || !b->fuse_unk || vocab_find(b->vocab, blank, 3) >= 0;
+    /* not where characters are dropped, which makes neighbours of others, nor across a run of unknown
+     * ones that are one token */
+    b->cuts = b->unk >= 0 && (!b->fuse_unk || vocab_find(b->vocab, blank, 3) >= 0);
     for (uint64_t i = 0; b->cuts && i <= b->mask; i++) {
         if (b->merges[i].pair == EMPTY)
             continue;
