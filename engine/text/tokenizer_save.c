@@ -129,7 +129,11 @@ static int save_config(const struct tokenizer *t, const char *folder)
         return put_file(folder, f->name, f->bytes, f->length);
     if (!f && !changed)
         return OK;
-    TRY(put_changed(t, f ? f : &none, changed, !jinja, &b));
+    int status = put_changed(t, f ? f : &none, changed, !jinja, &b);
+    if (status) {
+        buffer_free(&b);
+        return status;
+    }
     return put_buffer(folder, "tokenizer_config.json", &b);
 }
 
