@@ -69,6 +69,7 @@ const struct option_table *const option_tables[] = {
     &tokenizer_load_table,
     &tokenizer_call_table,
     &tokenizer_decode_table,
+    &tokenizer_add_table,
     &chat_call_table,
     &from_pretrained_options,
     &generation_options,

@@ -41,6 +41,7 @@ static int gc(lua_State *L)
     options_free(&tokenizer_load_table, &o->load);
     options_free(&tokenizer_call_table, &o->call);
     options_free(&tokenizer_decode_table, &o->decode);
+    options_free(&tokenizer_add_table, &o->add);
     return 0;
 }
 
@@ -200,6 +201,23 @@ static int set_truncation_side(lua_State *L)
 {
     struct lua_tokenizer *o = self(L);
     o->cuts_left = take_side(L, "truncation_side");
+    return 0;
+}
+
+static int get_splits_special(lua_State *L)
+{
+    lua_pushboolean(L, self(L)->splits_special);
+    return 1;
+}
+
+static int set_splits_special(lua_State *L)
+{
+    struct lua_tokenizer *o = self(L);
+    char found[80];
+    if (!lua_isboolean(L, 2))
+        return bind_error(L, "split_special_tokens must be true or false, found %s",
+                          bind_describe(L, 2, found, sizeof found));
+    o->splits_special = lua_toboolean(L, 2);
     return 0;
 }
 
@@ -438,6 +456,24 @@ static const struct lua_method methods[] = {
     {"convert_ids_to_tokens", tokenizer_method_ids_to_tokens,
      "tokenizer:convert_ids_to_tokens(ids)", "The token of an id, or the tokens of a list of ids.",
      NULL},
+    {"add_tokens", tokenizer_method_add_tokens,
+     "tokenizer:add_tokens(tokens, {special_tokens = false})",
+     "Adds a token or a list of tokens to the end of the vocabulary; returns how many were new. A "
+     "token is a text, or {content = \"<x>\", lstrip = true, ...}. The model needs a row for each "
+     "new "
+     "id.",
+     &tokenizer_add_table},
+    {"add_special_tokens", tokenizer_method_add_special_tokens,
+     "tokenizer:add_special_tokens{pad_token = \"<pad>\", additional_special_tokens = {...}}",
+     "Adds special tokens and gives them their part; returns how many were new.", NULL},
+    {"get_vocab", tokenizer_method_get_vocab, "tokenizer:get_vocab()",
+     "Every token and its id as a table.", NULL},
+    {"get_added_vocab", tokenizer_method_get_added_vocab, "tokenizer:get_added_vocab()",
+     "The added tokens, which are looked for in a text before anything else, and their ids.", NULL},
+    {"save_pretrained", tokenizer_method_save_pretrained, "tokenizer:save_pretrained(folder)",
+     "Writes tokenizer.json, tokenizer_config.json and what else belongs to it into a folder, for "
+     "from_pretrained here and in transformers. Returns the folder.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -453,6 +489,8 @@ static const struct lua_property properties[] = {
     {"all_special_tokens", get_all_special, NULL, "Every special token."},
     {"padding_side", get_padding_side, set_padding_side, "\"right\" or \"left\"."},
     {"truncation_side", get_truncation_side, set_truncation_side, "\"right\" or \"left\"."},
+    {"split_special_tokens", get_splits_special, set_splits_special,
+     "Whether special tokens in a text are plain letters: for texts that must not give orders."},
     {"model_max_length", get_model_max_length, set_model_max_length,
      "Longest input in tokens; math.huge = not said."},
     {"add_bos_token", get_add_bos, set_add_bos, "Whether the bos token is put in front."},

@@ -11,10 +11,11 @@ extern const struct lua_class tokenizer_class, auto_tokenizer_class;
 /* The userdata. Scratch memory lives here, so that an error raised by Lua leaks nothing. */
 struct lua_tokenizer {
     struct tokenizer *t;
-    bool pads_left, cuts_left;
+    bool pads_left, cuts_left, splits_special;
     struct tokenizer_load_options load;
     struct tokenizer_call_options call;
     struct tokenizer_decode_options decode;
+    struct tokenizer_add_options add;
     struct id_list list;
     struct text_buffer text;
     struct chat *chat; /* the parsed template, kept by lua/chat.c; NULL = none yet */
@@ -31,5 +32,12 @@ int tokenizer_method_decode(lua_State *L);
 int tokenizer_method_batch_decode(lua_State *L);
 int tokenizer_method_tokens_to_ids(lua_State *L);
 int tokenizer_method_ids_to_tokens(lua_State *L);
+
+/* lua/tokenizer_vocab.c: adding tokens, listing and saving them. */
+int tokenizer_method_add_tokens(lua_State *L);
+int tokenizer_method_add_special_tokens(lua_State *L);
+int tokenizer_method_get_vocab(lua_State *L);
+int tokenizer_method_get_added_vocab(lua_State *L);
+int tokenizer_method_save_pretrained(lua_State *L);
 
 #endif

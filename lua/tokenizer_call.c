@@ -16,7 +16,7 @@ static struct lua_tokenizer *self(lua_State *L)
 
 /* How to cut and fill up, out of the call's options. */
 struct shape {
-    bool truncate, pads_left, cuts_left;
+    bool truncate, pads_left, cuts_left, splits;
     enum { PAD_NONE, PAD_LONGEST, PAD_MAX } padding;
     int64_t max_length;
 };
@@ -51,6 +51,9 @@ static void read_options(lua_State *L, struct lua_tokenizer *o, struct shape *s)
     bind_options(L, 3, &tokenizer_call_table, &o->call);
     s->padding = one_of(L, "padding", paddings, PAD_NONE);
     s->truncate = one_of(L, "truncation", truncations, 0) != 0;
+    bind_field(L, 3, &tokenizer_call_table, "split_special_tokens");
+    s->splits = lua_isnil(L, -1) ? o->splits_special : o->call.split_special_tokens;
+    lua_pop(L, 1);
     s->pads_left = o->call.padding_side ? o->call.padding_side[0] == 'l' : o->pads_left;
     s->cuts_left = o->call.truncation_side ? o->call.truncation_side[0] == 'l' : o->cuts_left;
     s->max_length = o->call.max_length ? o->call.max_length : tokenizer_max_length(o->t);
@@ -88,7 +91,7 @@ static void encode(lua_State *L, struct lua_tokenizer *o, int arg, const struct 
     size_t n;
     char found[80];
     int flags = (o->call.add_special_tokens ? TOKENIZER_ADD_SPECIAL : 0) |
-                (o->call.split_special_tokens ? 0 : TOKENIZER_PARSE_SPECIAL) |
+                (s->splits ? 0 : TOKENIZER_PARSE_SPECIAL) |
                 (o->call.return_offsets_mapping ? TOKENIZER_SPANS : 0);
     if (lua_type(L, arg) != LUA_TSTRING)
         bind_error(L,
@@ -97,7 +100,11 @@ static void encode(lua_State *L, struct lua_tokenizer *o, int arg, const struct 
                    bind_describe(L, arg, found, sizeof found));
     const char *text = lua_tolstring(L, arg, &n);
     o->list.count = 0;
-    bind_check(L, tokenizer_encode(o->t, text, n, flags, &o->list));
+    const char *pair = o->call.text_pair;
+    if (pair && s->truncate)
+        bind_error(L, "tokenizer: text_pair with truncation is not supported");
+    bind_check(L, pair ? tokenizer_encode_pair(o->t, text, n, pair, strlen(pair), flags, &o->list)
+                       : tokenizer_encode(o->t, text, n, flags, &o->list));
     truncate(o, &o->list, s);
 }
 
@@ -139,6 +146,13 @@ static void pad(lua_State *L, int64_t want, lua_Integer value, bool left)
         lua_pushinteger(L, value);
         lua_rawseti(L, -2, left ? i : count + i);
     }
+}
+
+/* The length to fill up to, rounded up to pad_to_multiple_of. */
+static int64_t padded(const struct lua_tokenizer *o, int64_t want)
+{
+    int64_t m = o->call.pad_to_multiple_of;
+    return m > 0 ? (want + m - 1) / m * m : want;
 }
 
 /* Pushes the mask of 'count' tokens, filled up to 'want'. */
@@ -214,6 +228,8 @@ static void encode_batch(lua_State *L, struct lua_tokenizer *o, int result, cons
     lua_Integer rows = (lua_Integer)lua_rawlen(L, 2);
     int64_t longest = 0;
     refuse_names(L);
+    if (o->call.text_pair)
+        bind_error(L, "tokenizer: text_pair goes with one text, not with a list of texts");
     for (int i = 0; i < 3; i++) {
         if ((i == 1 && !o->call.return_attention_mask) ||
             (i == 2 && !o->call.return_offsets_mapping))
@@ -228,8 +244,9 @@ static void encode_batch(lua_State *L, struct lua_tokenizer *o, int result, cons
         if (o->list.count > longest)
             longest = o->list.count;
     }
+    int64_t want = padded(o, s->padding == PAD_MAX ? s->max_length : longest);
     for (lua_Integer row = 1; row <= rows; row++)
-        finish_row(L, o, result, row, s->padding == PAD_MAX ? s->max_length : longest, s);
+        finish_row(L, o, result, row, want, s);
 }
 
 int tokenizer_method_call(lua_State *L)
@@ -244,7 +261,8 @@ int tokenizer_method_call(lua_State *L)
         encode_batch(L, o, result, &s);
     } else {
         encode_into(L, o, 2, result, 0, &s);
-        finish_row(L, o, result, 0, s.padding == PAD_MAX ? s.max_length : o->list.count, &s);
+        finish_row(L, o, result, 0, padded(o, s.padding == PAD_MAX ? s.max_length : o->list.count),
+                   &s);
     }
     lua_settop(L, result);
     return 1;
@@ -259,7 +277,7 @@ int tokenizer_method_encode(lua_State *L)
     encode(L, o, 2, &s);
     push_ids(L, &o->list);
     if (s.padding == PAD_MAX)
-        pad(L, s.max_length, tokenizer_special_id(o->t, TOKENIZER_PAD), s.pads_left);
+        pad(L, padded(o, s.max_length), tokenizer_special_id(o->t, TOKENIZER_PAD), s.pads_left);
     return 1;
 }
 
@@ -282,6 +300,7 @@ int tokenizer_method_tokenize(lua_State *L)
     options_free(&tokenizer_call_table, &o->call);
     bind_check(L, options_init(&tokenizer_call_table, &o->call));
     o->call.add_special_tokens = false;
+    s.splits = o->splits_special;
     encode(L, o, 2, &s);
     lua_createtable(L, (int)o->list.count, 0);
     for (int64_t i = 0; i < o->list.count; i++) {
@@ -337,6 +356,8 @@ static void push_text(lua_State *L, struct lua_tokenizer *o, int ids)
     o->text.length = 0;
     bind_check(L, tokenizer_decode(o->t, o->list.ids, o->list.count, o->decode.skip_special_tokens,
                                    &o->text));
+    if (o->decode.clean_up_tokenization_spaces)
+        tokenizer_clean_up(&o->text, 0);
     lua_pushlstring(L, o->text.bytes, (size_t)o->text.length);
 }
 

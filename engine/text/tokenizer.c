@@ -252,6 +252,12 @@ bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
     return k && k->flags & TOKEN_SPECIAL;
 }
 
+bool tokenizer_is_added(const struct tokenizer *t, int32_t id)
+{
+    const struct token *k = token_at(t, id);
+    return k && k->flags & TOKEN_ADDED;
+}
+
 int32_t tokenizer_find(const struct tokenizer *t, const char *token, size_t length)
 {
     return vocab_find(&t->vocab, token, length);

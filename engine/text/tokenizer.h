@@ -105,6 +105,7 @@ const char *tokenizer_token(const struct tokenizer *t, int32_t id, size_t *lengt
 /* The bytes a token stands for (" the"), borrowed; NULL for no token. */
 const char *tokenizer_token_bytes(const struct tokenizer *t, int32_t id, size_t *length);
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
+bool tokenizer_is_added(const struct tokenizer *t, int32_t id); /* special ones are, too */
 int32_t tokenizer_find(const struct tokenizer *t, const char *token, size_t length); /* -1 = none */
 
 enum tokenizer_special { TOKENIZER_BOS, TOKENIZER_EOS, TOKENIZER_PAD, TOKENIZER_UNK };

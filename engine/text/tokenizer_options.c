@@ -49,11 +49,14 @@ static const struct option call_rows[] = {
     CALL(add_special_tokens, BOOL, "true",
          .doc = "put bos and eos around the text as the model "
                 "wants them"),
-    CALL(split_special_tokens, BOOL, "false",
-         .doc = "treat \"<|im_end|>\" in the text as plain "
-                "letters"),
+    CALL(split_special_tokens, BOOL, NULL,
+         .doc = "treat \"<|im_end|>\" in the text as plain letters; default: "
+                "tokenizer.split_special_tokens"),
+    CALL(text_pair, TEXT, NULL, .doc = "a second text, put behind the first as the model wants it"),
     CALL(max_length, INT, "0", .min = 0, .max = 9e15,
          .doc = "longest result for truncation and padding; 0 = model_max_length"),
+    CALL(pad_to_multiple_of, INT, "0", .min = 0, .max = 1e9,
+         .doc = "with padding: fill up to a multiple of this; 0 = as it comes"),
     CALL(padding_side, TEXT, NULL, .choices = "right,left",
          .doc = "where short texts are filled up; default: tokenizer.padding_side"),
     CALL(truncation_side, TEXT, NULL, .choices = "right,left",
@@ -83,8 +86,8 @@ const struct option_table tokenizer_call_table = {
 static const struct option decode_rows[] = {
     OPTION(struct tokenizer_decode_options, skip_special_tokens, BOOL, "false",
            .doc = "leave out special tokens such as <|im_end|>"),
-    UNUSED("clean_up_tokenization_spaces",
-           "clean_up_tokenization_spaces: the text is given exactly as the tokens spell it"),
+    OPTION(struct tokenizer_decode_options, clean_up_tokenization_spaces, BOOL, "false",
+           .doc = "take the blank before \".\", \"n't\" and the like away"),
 };
 const struct option_table tokenizer_decode_table = {
     .name = "tokenizer:decode",
@@ -92,4 +95,17 @@ const struct option_table tokenizer_decode_table = {
     .rows = decode_rows,
     .count = (int)COUNT_OF(decode_rows),
     .struct_bytes = sizeof(struct tokenizer_decode_options),
+};
+
+static const struct option add_rows[] = {
+    OPTION(struct tokenizer_add_options, special_tokens, BOOL, "false",
+           .doc = "they are special: left out by skip_special_tokens, and plain letters with "
+                  "split_special_tokens"),
+};
+const struct option_table tokenizer_add_table = {
+    .name = "tokenizer:add_tokens",
+    .doc = "How tokens are added.",
+    .rows = add_rows,
+    .count = (int)COUNT_OF(add_rows),
+    .struct_bytes = sizeof(struct tokenizer_add_options),
 };

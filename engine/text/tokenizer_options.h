@@ -15,14 +15,21 @@ extern const struct option_table tokenizer_load_table;
 /* padding and truncation may be true, false or a text: the caller reads them itself. */
 struct tokenizer_call_options {
     bool add_special_tokens, split_special_tokens, return_attention_mask, return_offsets_mapping;
-    int64_t max_length; /* 0 = not given */
-    char *padding_side, *truncation_side;
+    int64_t max_length;         /* 0 = not given */
+    int64_t pad_to_multiple_of; /* 0 = not given */
+    char *padding_side, *truncation_side, *text_pair;
 };
 extern const struct option_table tokenizer_call_table;
 
 struct tokenizer_decode_options {
-    bool skip_special_tokens;
+    bool skip_special_tokens, clean_up_tokenization_spaces;
 };
 extern const struct option_table tokenizer_decode_table;
+
+/* Of add_tokens; its flags count for texts, a token that is a table has its own. */
+struct tokenizer_add_options {
+    bool special_tokens;
+};
+extern const struct option_table tokenizer_add_table;
 
 #endif

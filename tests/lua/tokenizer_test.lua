@@ -117,6 +117,51 @@ end
 raises(function() left:encode("a") end, "was closed")
 eq(tostring(left), "Tokenizer (closed)")
 
+-- the switch for texts that must not give orders
+local u = AutoTokenizer.from_pretrained(path, { eos_token = "</s>", pad_token = "</s>" })
+u.split_special_tokens = true
+eq(u:encode("<s>"), { 60, 115, 62 })
+eq(u:tokenize("<s>"), { "<", "s", ">" })
+eq(u:encode("<s>", { split_special_tokens = false }), { 260 })
+u.split_special_tokens = false
+raises(function() u.split_special_tokens = 1 end, "must be true or false")
+
+-- two texts, padding to a multiple, clean-up
+eq(u("a", { text_pair = "b" }).input_ids, { 97, 98 })
+raises(function() u({ "a" }, { text_pair = "b" }) end, "goes with one text")
+eq(u({ "a", "hello" }, { padding = true, pad_to_multiple_of = 4 }).attention_mask, { { 1, 0, 0, 0 }, { 1, 0, 0, 0 } })
+eq(u:decode(u:encode("do n't , he said ."), { clean_up_tokenization_spaces = true }), "don't, he said.")
+eq(u:decode(u:encode("do n't ,")), "do n't ,")
+
+-- tokens that are added
+eq(u:add_tokens("<x>"), 1)
+eq(u:add_tokens { "<x>", "<y>", { content = "<z>", lstrip = true, special = true } }, 2)
+eq(#u, 265)
+eq(u:encode("a<x>b <z>"), { 97, 262, 98, 264 })
+eq(u:decode({ 262, 264, 97 }, { skip_special_tokens = true }), "<x>a")
+eq(u:add_special_tokens { pad_token = "<pad>", additional_special_tokens = { "<q>", "<x>" } }, 2)
+eq(u.pad_token, "<pad>")
+eq(u:get_added_vocab()["<pad>"], u.pad_token_id)
+eq(u:get_vocab()["hello"], 259)
+eq(u:convert_ids_to_tokens(u:encode("<q>")), { "<q>" })
+raises(function() u:add_tokens(5) end, "a token to add is a text")
+raises(function() u:add_tokens { { contents = "x" } } end, "has no 'contents'")
+raises(function() u:add_tokens("") end, "wanted 1 to 1024")
+raises(function() u:add_special_tokens { mask = "x" } end, "has no 'mask'")
+
+-- saving and opening again
+u.chat_template = "{{ messages }}"
+eq(u:save_pretrained(folder), folder)
+local again = AutoTokenizer.from_pretrained(folder)
+eq(#again, #u)
+eq(again.pad_token, "<pad>")
+eq(again.chat_template, "{{ messages }}")
+eq(again:encode("a<x>b <z><q>hello"), u:encode("a<x>b <z><q>hello"))
+raises(function() u:save_pretrained() end, "wants a folder")
+os.remove(folder .. "/tokenizer.json")
+os.remove(folder .. "/tokenizer_config.json")
+os.remove(folder)
+
 local model = os.getenv("LORASH_DEMO_MODEL")
 if model then
     local smol = AutoTokenizer.from_pretrained(model)
