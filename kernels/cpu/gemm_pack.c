@@ -95,31 +95,38 @@ static void pack_cols_part(const struct pack *p, float *panels)
     }
 }
 
-/* The same for a whole strip: one block of the format a row, kept in registers. */
-typedef void pack_fn(const uint8_t *row, int64_t stride, int64_t steps, float *panels);
+/* The same for a whole strip: one block of the format a row (of a format of 256, group g of one),
+ * kept in registers. */
+typedef void pack_fn(const uint8_t *row, int g, int64_t stride, int64_t steps, float *panels);
 
-#define PACK(name, bytes)                                                                          \
-    static void pack_cols_##name(const uint8_t *row, int64_t stride, int64_t steps, float *panels) \
-    {                                                                                              \
-        for (int64_t i = 0; i < steps; i++, row += stride, panels += TILE_COLS) {                  \
-            vf v[BLOCK_VECTORS];                                                                   \
-            block_##name(row, v);                                                                  \
-            float *out = panels;                                                                   \
-            for (int j = 0; j < BLOCK_VECTORS; j += 2, out += TILE_COLS * steps) {                 \
-                vf_store(out, v[j]);                                                               \
-                vf_store(out + VF_LANES, v[j + 1]);                                                \
-            }                                                                                      \
-        }                                                                                          \
+#define PACK(name, unpack)                                                                 \
+    static void pack_cols_##name(const uint8_t *row, int g, int64_t stride, int64_t steps, \
+                                 float *panels)                                            \
+    {                                                                                      \
+        (void)g;                                                                           \
+        for (int64_t i = 0; i < steps; i++, row += stride, panels += TILE_COLS) {          \
+            vf v[BLOCK_VECTORS];                                                           \
+            unpack;                                                                        \
+            float *out = panels;                                                           \
+            for (int j = 0; j < BLOCK_VECTORS; j += 2, out += TILE_COLS * steps) {         \
+                vf_store(out, v[j]);                                                       \
+                vf_store(out + VF_LANES, v[j + 1]);                                        \
+            }                                                                              \
+        }                                                                                  \
     }
-BLOCK_FORMATS(PACK)
+#define PACK_BLOCK(name, bytes) PACK(name, block_##name(row, v))
+#define PACK_GROUP(name, type, bytes) PACK(name, group_##name(row, g, v))
+BLOCK_FORMATS(PACK_BLOCK)
+QUANT_K_FORMATS(PACK_GROUP)
 
 static pack_fn *pack_of(const struct format *f)
 {
 #define PACK_CHOOSE(format_name, bytes) \
     if (!strcmp(f->name, #format_name)) \
         return pack_cols_##format_name;
+#define PACK_CHOOSE_K(format_name, type, bytes) PACK_CHOOSE(format_name, bytes)
     BLOCK_FORMATS(PACK_CHOOSE)
-    (void)f;
+    QUANT_K_FORMATS(PACK_CHOOSE_K)
     return NULL;
 }
 
@@ -128,8 +135,8 @@ static void pack_cols(const struct pack *p, float *panels)
     const struct format *f = p->w->format;
     pack_fn *whole = p->cols == STRIP ? pack_of(f) : NULL;
     if (whole)
-        whole(weight_at(p->w, p->k, p->col), p->w->row_stride / f->block * f->block_bytes, p->steps,
-              panels);
+        whole(weight_at(p->w, p->k, p->col), (int)(p->col % QUANT_K / BLOCK),
+              p->w->row_stride / f->block * f->block_bytes, p->steps, panels);
     else
         pack_cols_part(p, panels);
 }

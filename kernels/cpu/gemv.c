@@ -74,25 +74,25 @@ struct job {
 BLOCK_FORMATS(GEMV_ALL)
 
 /* Formats of 256: a group of 32 at a time. */
-#define GEMV_K_ROW(name, type, bytes)                                                           \
-    ROW_INLINE row_##name(const uint8_t *w, const struct row *r)                                \
-    {                                                                                           \
-        vf chain[BLOCK_VECTORS] = {{0}};                                                        \
-        const float *x = r->x;                                                                  \
-        for (int64_t k = r->k; k > 0; k -= QUANT_K, w += (bytes)) {                             \
-            for (int line = 0; line < (bytes); line += 64)                                      \
-                __builtin_prefetch(w + AHEAD + line, 0, 3);                                     \
-            for (int g = 0; g < QUANT_K / BLOCK; g++, x += BLOCK) {                             \
-                float v[BLOCK];                                                                 \
-                name##_group(w, g, v);                                                          \
-                for (int i = 0; i < BLOCK_VECTORS; i++)                                         \
-                    chain[i] =                                                                  \
-                        vf_fma(vf_load(v + i * VF_LANES), vf_load(x + i * VF_LANES), chain[i]); \
-            }                                                                                   \
-        }                                                                                       \
-        for (int i = 1; i < BLOCK_VECTORS; i++)                                                 \
-            chain[0] = chain[0] + chain[i];                                                     \
-        return chain[0];                                                                        \
+#define GEMV_K_ROW(name, type, bytes)                                  \
+    ROW_INLINE row_##name(const uint8_t *w, const struct row *r)       \
+    {                                                                  \
+        vf chain[BLOCK_VECTORS] = {{0}};                               \
+        const float *x = r->x;                                         \
+        for (int64_t k = r->k; k > 0; k -= QUANT_K, w += (bytes)) {    \
+            for (int line = 0; line < (bytes); line += 64)             \
+                __builtin_prefetch(w + AHEAD + line, 0, 3);            \
+            EACH(g, QUANT_K / BLOCK)                                   \
+            {                                                          \
+                vf v[BLOCK_VECTORS];                                   \
+                group_##name(w, g, v);                                 \
+                for (int i = 0; i < BLOCK_VECTORS; i++, x += VF_LANES) \
+                    chain[i] = vf_fma(v[i], vf_load(x), chain[i]);     \
+            }                                                          \
+        }                                                              \
+        for (int i = 1; i < BLOCK_VECTORS; i++)                        \
+            chain[0] = chain[0] + chain[i];                            \
+        return chain[0];                                               \
     }
 #define GEMV_K(name, type, bytes) GEMV_K_ROW(name, type, bytes) GEMV(name)
 QUANT_K_FORMATS(GEMV_K)

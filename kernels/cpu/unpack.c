@@ -26,13 +26,14 @@ BLOCK_FORMATS(UNPACK)
     static void part_##name(const void *src, int64_t skip, float *dst, int64_t n) \
     {                                                                             \
         const uint8_t *b = src;                                                   \
-        int group = (int)(skip / QUANT_K_GROUP);                                  \
-        for (; n > 0; n -= QUANT_K_GROUP, dst += QUANT_K_GROUP) {                 \
-            name##_group(b, group, dst);                                          \
-            if (++group == QUANT_K / QUANT_K_GROUP) {                             \
-                group = 0;                                                        \
-                b += (bytes);                                                     \
-            }                                                                     \
+        int g = (int)(skip / BLOCK);                                              \
+        vf v[BLOCK_VECTORS];                                                      \
+        for (; n > 0; n -= BLOCK, dst += BLOCK) {                                 \
+            group_##name(b, g, v);                                                \
+            for (int i = 0; i < BLOCK_VECTORS; i++)                               \
+                vf_store(dst + i * VF_LANES, v[i]);                               \
+            g = (g + 1) % (QUANT_K / BLOCK);                                      \
+            b += g ? 0 : (bytes);                                                 \
         }                                                                         \
     }                                                                             \
     static void unpack_##name(const void *src, float *dst, int64_t n)             \

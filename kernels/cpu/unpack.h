@@ -1,6 +1,7 @@
 /* unpack.h -- stored weights to f32, fast: bit for bit what the format's own decode yields.
  *
- * The block_* functions unpack one block of 32 in registers, for loops that use it at once. */
+ * The block_* functions unpack one block of 32 in registers, for loops that use it at once; the
+ * group_* functions 32 elements of a block of 256. */
 #ifndef KERNELS_CPU_UNPACK_H
 #define KERNELS_CPU_UNPACK_H
 
@@ -199,6 +200,94 @@ static inline void block_bf16(const uint8_t *b, vf out[BLOCK_VECTORS])
 #endif
 }
 
+/* --- blocks of 256: group g of 32 elements; see quant_k.h for the layouts */
+
+/* Bits shift.. of 32 bytes, elements 0..15 from 'low'. */
+static inline void group_bits(const uint8_t *p, int shift, int mask, __m128i *low, __m128i *high)
+{
+    __m128i n = _mm_cvtsi32_si128(shift), m = _mm_set1_epi8((char)mask);
+    *low = _mm_and_si128(_mm_srl_epi16(_mm_loadu_si128((const __m128i *)p), n), m);
+    *high = _mm_and_si128(_mm_srl_epi16(_mm_loadu_si128((const __m128i *)p + 1), n), m);
+}
+
+/* Adds 'value' where bit 'bit' of an element's byte is set. */
+static inline void group_bit(const uint8_t *p, int bit, int value, __m128i *low, __m128i *high)
+{
+    __m128i b = _mm_set1_epi8((char)(1 << bit)), v = _mm_set1_epi8((char)value);
+    __m128i l = _mm_and_si128(_mm_loadu_si128((const __m128i *)p), b);
+    __m128i h = _mm_and_si128(_mm_loadu_si128((const __m128i *)p + 1), b);
+    *low = _mm_add_epi8(*low, _mm_and_si128(_mm_cmpeq_epi8(l, b), v));
+    *high = _mm_add_epi8(*high, _mm_and_si128(_mm_cmpeq_epi8(h, b), v));
+}
+
+/* Each half of the group has its own scale and offset. */
+static inline void group_scale(vf out[BLOCK_VECTORS], vf d0, vf m0, vf d1, vf m1)
+{
+    for (int i = 0; i < BLOCK_VECTORS; i++)
+        out[i] = i < BLOCK_VECTORS / 2 ? out[i] * d0 - m0 : out[i] * d1 - m1;
+}
+
+static inline void group_q2_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+{
+    __m128i low, high;
+    const uint8_t *s = b + 2 * g;
+    vf d = block_half(b + 80), m = block_half(b + 82);
+    group_bits(b + 16 + g / 4 * 32, g % 4 * 2, 3, &low, &high);
+    block_floats(low, high, out);
+    group_scale(out, d * vf_set((float)(s[0] & 15)), m * vf_set((float)(s[0] >> 4)),
+                d * vf_set((float)(s[1] & 15)), m * vf_set((float)(s[1] >> 4)));
+}
+
+static inline void group_q3_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+{
+    __m128i low, high, four = _mm_set1_epi8(4);
+    vf d = block_half(b + 108);
+    vf d0 = d * vf_set((float)(q3_k_scale(b + 96, 2 * g) - 32));
+    vf d1 = d * vf_set((float)(q3_k_scale(b + 96, 2 * g + 1) - 32));
+    group_bits(b + 32 + g / 4 * 32, g % 4 * 2, 3, &low, &high);
+    group_bit(b, g, 4, &low, &high);
+    block_floats(_mm_sub_epi8(low, four), _mm_sub_epi8(high, four), out);
+    for (int i = 0; i < BLOCK_VECTORS; i++)
+        out[i] = out[i] * (i < BLOCK_VECTORS / 2 ? d0 : d1);
+}
+
+static inline void group_q4_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+{
+    __m128i low, high;
+    int s, m;
+    q4_k_scale(b + 4, g, &s, &m);
+    group_bits(b + 16 + g / 2 * 32, g % 2 * 4, 15, &low, &high);
+    block_floats(low, high, out);
+    block_scale_add(out, block_half(b) * vf_set((float)s), -block_half(b + 2) * vf_set((float)m));
+}
+
+static inline void group_q5_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+{
+    __m128i low, high;
+    int s, m;
+    q4_k_scale(b + 4, g, &s, &m);
+    group_bits(b + 48 + g / 2 * 32, g % 2 * 4, 15, &low, &high);
+    group_bit(b + 16, g, 16, &low, &high);
+    block_floats(low, high, out);
+    block_scale_add(out, block_half(b) * vf_set((float)s), -block_half(b + 2) * vf_set((float)m));
+}
+
+static inline void group_q6_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+{
+    __m128i low, high, top_low, top_high, half = _mm_set1_epi8(32);
+    int part = g / 4, t = g % 4;
+    const int8_t *s = (const int8_t *)b + 192 + 2 * g;
+    vf d = block_half(b + 208);
+    vf d0 = d * vf_set((float)s[0]), d1 = d * vf_set((float)s[1]);
+    group_bits(b + 64 * part + t % 2 * 32, t / 2 * 4, 15, &low, &high);
+    group_bits(b + 128 + 32 * part, 2 * t, 3, &top_low, &top_high);
+    low = _mm_or_si128(low, _mm_slli_epi16(top_low, 4));
+    high = _mm_or_si128(high, _mm_slli_epi16(top_high, 4));
+    block_floats(_mm_sub_epi8(low, half), _mm_sub_epi8(high, half), out);
+    for (int i = 0; i < BLOCK_VECTORS; i++)
+        out[i] = out[i] * (i < BLOCK_VECTORS / 2 ? d0 : d1);
+}
+
 /* Formats that have a block function: name, bytes of 32 elements. */
 #define BLOCK_FORMATS(X) \
     X(f32, 128)          \
@@ -207,6 +296,17 @@ static inline void block_bf16(const uint8_t *b, vf out[BLOCK_VECTORS])
     X(q4_0, 18) X(q4_1, 20) X(q5_0, 22) X(q5_1, 24) X(q8_0, 34) X(iq4_nl, 18)
 #else
 #define BLOCK_FORMATS(X)
+
+/* Blocks of 256: group g of 32 elements, by the specification. */
+#define GROUP_K(name, type, bytes)                                                  \
+    static inline void group_##name(const uint8_t *b, int g, vf out[BLOCK_VECTORS]) \
+    {                                                                               \
+        float values[BLOCK];                                                        \
+        name##_group(b, g, values);                                                 \
+        for (int i = 0; i < BLOCK_VECTORS; i++)                                     \
+            out[i] = vf_load(values + i * VF_LANES);                                \
+    }
+QUANT_K_FORMATS(GROUP_K)
 #endif
 
 #endif
