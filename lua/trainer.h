@@ -58,6 +58,11 @@ void trainer_begin(lua_State *L, struct trainer_object *o, const char *resume);
 /* A signal or Ctrl-C ends the program: writes a checkpoint and prints how to go on. */
 void trainer_rescue(lua_State *L, struct trainer_object *o);
 
+/* The trainer at index 1 was last trained; when the shell is ended from outside, trainer_last_rescue
+ * (a lua_CFunction without arguments) saves it if it is paused behind an unsaved step. */
+void trainer_remember(lua_State *L);
+int trainer_last_rescue(lua_State *L);
+
 /* Tokenises the rows of the data set at 'data' into *out (lua/trainer_rows.c), after the options
  * about texts: eos_token and chat_template_path change the tokenizer. 'data' and 'format' (a function
  * or nil) are stack indices. What is odd goes to 'lint'; print_lint says it in notes. */

@@ -497,6 +497,7 @@ int trainer_train(lua_State *L)
     struct trainer_event e = {0};
     bool failed = false;
     lua_settop(L, 2);
+    trainer_remember(L);
     trainer_begin(L, o, resume_asked(L, o));
     p.step_begun = p.printed = p.begun = now();
     p.partial = trainer_in_step(o->trainer);

@@ -232,3 +232,28 @@ void trainer_rescue(lua_State *L, struct trainer_object *o)
         bind_note(L, "goes on with: trainer:train{ resume_from_checkpoint = \"%s\" }", path);
     }
 }
+
+static const char last_key; /* registry[&last_key] = weak table that holds the last trainer */
+
+void trainer_remember(lua_State *L)
+{
+    lua_createtable(L, 1, 0);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "v"); /* it may still be collected */
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &last_key);
+}
+
+int trainer_last_rescue(lua_State *L)
+{
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &last_key) != LUA_TTABLE ||
+        lua_rawgeti(L, -1, 1) != LUA_TUSERDATA)
+        return 0;
+    struct trainer_object *o = bind_arg(L, -1, &trainer_class);
+    if (!o->finished && trainer_unsaved(o->trainer))
+        trainer_rescue(L, o);
+    return 0;
+}

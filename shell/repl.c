@@ -5,6 +5,7 @@
 #include "shell/repl.h"
 #include "kernels/base/mem.h"
 #include "lua/bind.h"
+#include "lua/trainer.h"
 #include "shell/cell.h"
 #include "shell/commands.h"
 #include "shell/errors.h"
@@ -220,7 +221,7 @@ int repl_run(lua_State *L)
     bind_host.interactive = terminal_is_interactive();
     if (!bind_host.quiet && bind_host.interactive)
         banner();
-    while (result < 0) {
+    while (result < 0 && !bind_terminated) {
         char prompt[32], *text;
         snprintf(prompt, sizeof prompt, "[%d]> ", cell_number);
         enum input_end end = input_read(L, prompt, &text);
@@ -232,10 +233,14 @@ int repl_run(lua_State *L)
             result = repl_cell(L, text, strlen(text));
             mem_free(text);
         }
-        if (bind_terminated)
-            result = 128 + bind_terminated;
         terminal_flush();
     }
     input_close();
+    if (bind_terminated) { /* a run that is paused behind this prompt is not lost */
+        lua_pushcfunction(L, trainer_last_rescue);
+        if (lua_pcall(L, 0, 0, 0) != LUA_OK)
+            lua_pop(L, 1);
+        result = 128 + bind_terminated;
+    }
     return result < 0 ? 0 : result;
 }

@@ -86,6 +86,7 @@ int64_t trainer_step(const struct trainer *t); /* whole steps done */
 bool trainer_in_step(const struct trainer *t); /* paused inside one */
 bool trainer_ended(const struct trainer *t);   /* all steps done, or stopped early */
 int64_t trainer_total_steps(const struct trainer *t);
+bool trainer_unsaved(const struct trainer *t); /* steps were done that no checkpoint holds */
 double trainer_epoch(const struct trainer *t);
 double trainer_train_loss(const struct trainer *t); /* mean over all steps; NaN before the first */
 int64_t trainer_trainable(const struct trainer *t); /* trained weights */

@@ -51,6 +51,11 @@ int save_pending(struct trainer *t, struct trainer_event *event)
     return trainer_save(t, &path);
 }
 
+bool trainer_unsaved(const struct trainer *t)
+{
+    return t->step > 0 && t->saved_step != t->step;
+}
+
 void trainer_skip_save(struct trainer *t)
 {
     t->save_pending = false;

@@ -146,31 +146,49 @@ static int clip_grads(struct trainer *t)
                .finite = t->finite->view, .max_norm = t->args->max_grad_norm);
 }
 
+/* NaN and infinite values of x, counted on the device. */
+static int count_bad(struct tensor *stats, struct tensor *x, double *nan, double *infinite)
+{
+    double values[STATS_FIXED + 1];
+    TRY(RUN(x->ctx, stats, .out = stats->view, .x = x->view, .bins = 1));
+    TRY(tensor_read(stats, values));
+    *nan = values[1];
+    *infinite = values[2];
+    return OK;
+}
+
+/* The first weight, else the first gradient, that is not finite. */
+static int name_bad(struct trainer *t, struct tensor *stats)
+{
+    double nan, infinite;
+    for (int gradients = 0; gradients < 2; gradients++)
+        for (int64_t i = 0; i < t->trained_count; i++) {
+            struct tensor *p = t->trained[i].param;
+            TRY(count_bad(stats, gradients ? p->grad : p, &nan, &infinite));
+            if (nan + infinite == 0)
+                continue;
+            return fail(ERR_NUMERIC,
+                        "step %" PRId64 ": %s%s has %.0f NaN and %.0f infinite values; no weight "
+                        "was changed; hint: %s",
+                        t->step + 1, gradients ? "the gradient of " : "", t->trained[i].name, nan,
+                        infinite,
+                        gradients ? "lower the learning rate, or look at the data"
+                                  : "go back to a checkpoint, and lower the learning rate");
+        }
+    return fail(ERR_NUMERIC,
+                "step %" PRId64 ": the gradient's norm is too large for a number; no weight was "
+                "changed; hint: lower the learning rate",
+                t->step + 1);
+}
+
 static int first_bad_gradient(struct trainer *t)
 {
-    double bad[STATS_FIXED + 1];
     int64_t n = STATS_FIXED + 1;
     struct tensor *stats;
     TRY(tensor_new(t->m->ctx, DT_F64, 1, &n, &stats));
-    int status = OK;
-    for (int64_t i = 0; i < t->trained_count && !status; i++) {
-        status = RUN(t->m->ctx, stats, .out = stats->view, .x = t->trained[i].param->grad->view,
-                     .bins = 1);
-        if (!status)
-            status = tensor_read(stats, bad);
-        if (!status && bad[1] + bad[2] > 0)
-            status = fail(ERR_NUMERIC,
-                          "step %" PRId64 ": the gradient of %s has %.0f NaN and %.0f "
-                          "infinite values; weights are unchanged; hint: lower the "
-                          "learning rate, or look at the data and the adapter's weights",
-                          t->step + 1, t->trained[i].name, bad[1], bad[2]);
-    }
+    int status = name_bad(t, stats);
     tensor_release(stats);
-    return status ? status
-                  : fail(ERR_NUMERIC,
-                         "step %" PRId64 ": the gradient's norm is too large for a "
-                         "number; weights are unchanged; hint: lower the learning rate",
-                         t->step + 1);
+    return status;
 }
 
 static double rate_of(const struct trainer *t)

@@ -132,6 +132,29 @@ for case in TERM:143 HUP:129 INT:130; do
     ok $? "from where it was"
 done
 
+# --- at the prompt, behind a run that is paused
+mkfifo typed
+"$lorash" -i recipe.lua --output_dir paused --save_strategy no --max_steps 3 >said 2>err <typed &
+pid=$!
+exec 9>typed
+cat >&9 <<'END'
+t = SFTTrainer{ model = AutoModelForCausalLM.from_pretrained(os.getenv("MODEL")), train_dataset = Dataset.from_list{ { text = "abc" } },
+    args = TrainingArguments{ max_steps = 9, output_dir = "prompt", save_strategy = "no" },
+    processing_class = AutoTokenizer.from_pretrained("tokenizer.json"), peft_config = LoraConfig{ r = 2 },
+    callbacks = { { on_step_end = function(a, state) if state.global_step == 4 then error("pause", 0) end end } } }
+t:train()
+print("behind it")
+END
+until_seen said 'behind it'
+kill -HUP $pid
+wait $pid
+code=$?
+exec 9>&-
+[ $code -eq 129 ]
+ok $? "SIGHUP at the prompt: $code"
+[ -f prompt/checkpoint-4/manifest.json ]
+ok $? "saves what was paused there"
+
 # --- and where nothing is trained
 "$lorash" -e 'io.stdout:write("up\n") io.stdout:flush() while true do pcall(function() while true do end end) end' >said 2>err &
 pid=$!
