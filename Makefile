@@ -47,7 +47,7 @@ test_c := $(wildcard tests/kernels/*.c tests/engine/*.c)
 test_bin := $(patsubst %.c,$(BUILD)/%,$(filter-out %_util.c,$(test_c)))
 fuzz_bin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all test check demo fuzz format clean setup tests
+.PHONY: all test check demo fuzz fuzz_programs soak format clean setup tests
 .SECONDARY:
 all: $(BUILD)/lorash
 
@@ -105,13 +105,16 @@ $(BUILD)/fuzz/obj/%.o: %.c
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(fuzz_c:%.c=$(BUILD)/fuzz/obj/%.o)
 	$(call say,FUZZ,$@)
 	$(Q)$(fuzz_cc) -fsanitize=fuzzer,address,undefined -o $@ $^ -lcsv -lpcre2-8 -ldl -lm
-fuzz: $(fuzz_bin)
+fuzz_programs: $(fuzz_bin)
+fuzz: fuzz_programs
 	@tests/fuzz/run $(BUILD)
 
 setup:
 	@scripts/setup
 check: setup
 	@scripts/check
+soak: all fuzz_programs
+	@scripts/soak $(BUILD)
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 demo: setup

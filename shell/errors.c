@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define FRAMES 12
+#define SOURCES_KEPT 2000 /* texts of cells and files, for showing the line of an error */
 
 struct frame {
     char source[256]; /* chunk name with its '=' or '@' */
@@ -51,8 +52,25 @@ static struct source *find_source(const char *name)
     return NULL;
 }
 
+/* Forgets the oldest cell once there are many: an error in a function of it then shows no line. */
+static void forget_old(void)
+{
+    int64_t i = 0;
+    if (source_count < SOURCES_KEPT)
+        return;
+    while (i < source_count && strncmp(sources[i].name, "=[", 2))
+        i++;
+    if (i == source_count)
+        return;
+    mem_free(sources[i].name);
+    mem_free(sources[i].text);
+    source_count--;
+    memmove(sources + i, sources + i + 1, (size_t)(source_count - i) * sizeof *sources);
+}
+
 void errors_add_source(const char *chunk_name, const char *text, size_t length)
 {
+    forget_old();
     if (mem_grow((void **)&sources, &source_capacity, source_count + 1, sizeof *sources))
         return;
     struct source s = {mem_text(chunk_name, strlen(chunk_name)), mem_text(text, length), length};

@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RESULTS_KEPT 1000 /* texts and numbers of Out; larger things are held weakly */
+
 static int cell_number = 1;
 static bool told_local;
 
@@ -79,8 +81,13 @@ static int show_results(lua_State *L)
     lua_setfield(L, -2, "_");
     lua_getfield(L, -1, "Out");
     if (lua_istable(L, -1) && !lua_isnil(L, 1)) {
+        static int oldest = 1;
         lua_pushvalue(L, 1);
         lua_rawseti(L, -2, cell_number);
+        for (; oldest <= cell_number - RESULTS_KEPT; oldest++) {
+            lua_pushnil(L);
+            lua_rawseti(L, -2, oldest);
+        }
     }
     lua_settop(L, n);
     int width = terminal_width();
