@@ -78,7 +78,7 @@ raises(function() t:apply_chat_template { { role = print } } end, "function")
 raises(function() t:apply_chat_template(messages, { chat_template = "a\n {{ messages | lenght }}" }) end,
     "chat template: line 2, column 16: there is no filter 'lenght'; did you mean 'length'?")
 raises(function() t:apply_chat_template(messages, { chat_template = "{% if x %}" }) end,
-    "the template ends inside a tag; wanted {% endif %}")
+    "the template ends inside this tag; wanted {% endif %}")
 raises(function() t:apply_chat_template(messages, { chat_template = "{{ raise_exception('Only one turn!') }}" }) end,
     "Only one turn!")
 raises(function() t:apply_chat_template(messages, { chat_template = "{% for x in y %}{% for z in x %}{% endfor %}{% endfor %}"

@@ -106,8 +106,10 @@ int builtin_call(struct eval *e, const struct builtin *f, struct arguments *a, s
         return fail(ERR_ARG, "calls nested deeper than %d", EVAL_DEPTH);
     int status = f->call(e, a, out);
     e->depth--;
-    if (status && !e->located)
+    if (status && !e->located && !e->named) {
+        e->named = true;
         return fail_in(status, "%s", f->name);
+    }
     return status;
 }
 

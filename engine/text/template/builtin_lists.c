@@ -34,7 +34,7 @@ static int length(struct eval *e, struct arguments *a, struct tv *out)
         return OK;
     case TV_TEXT:
         *out = tv_int(pytext_count(v.as.text, v.length));
-        return tv_spend(&e->budget, v.length / 256);
+        return tv_spend(&e->budget, v.length / 64);
     case TV_LIST:
     case TV_TUPLE:
     case TV_RANGE:
@@ -105,8 +105,8 @@ static int join(struct eval *e, struct arguments *a, struct tv *out)
             status = eval_path(e, v, a->values[1], &v);
         if (!status)
             status = tv_str(&e->budget, v, &b);
-        if (!status && (size_t)b.length > e->budget.heap.limit)
-            status = fail(ERR_MEMORY, "a text of more than %zu MiB", e->budget.heap.limit >> 20);
+        if (!status)
+            status = tv_check(&e->budget, &b);
     }
     if (!status)
         return tv_from_buffer(&e->budget, &b, out);

@@ -226,6 +226,14 @@ static int range(struct eval *e, struct arguments *a, struct tv *out)
             break;
     TRY(tv_spend(&e->budget, count));
     TRY(tv_new_list(&e->budget, TV_RANGE, count, out));
+    char text[80];
+    int used = snprintf(text, sizeof text, "range(%lld, %lld", (long long)n[0], (long long)n[1]);
+    if (n[2] != 1)
+        snprintf(text + used, sizeof text - (size_t)used, ", %lld", (long long)n[2]);
+    char *name = heap_text(&e->budget.heap, text, strlen(text) + 1);
+    if (!name)
+        return ERR_MEMORY;
+    out->as.list->name = name;
     for (int64_t i = 0; i < count; i++)
         out->as.list->items[i] = tv_int(n[0] + i * n[2]);
     return OK;

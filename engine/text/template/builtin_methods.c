@@ -56,7 +56,7 @@ static int strip_sides(struct eval *e, struct arguments *a, bool left, bool righ
         TRY(builtin_text(a, 0, &chars));
     pytext_strip(a->self.as.text, &start, &stop, chars.as.text, chars.length, left, right);
     *out = part(a->self, start, stop);
-    return tv_spend(&e->budget, a->self.length / 256);
+    return tv_spend(&e->budget, a->self.length / 64);
 }
 
 static int strip(struct eval *e, struct arguments *a, struct tv *out)
@@ -151,10 +151,8 @@ static int rsplit_space(struct eval *e, struct tv self, int64_t limit, struct pa
                 break;
             from = last;
         }
-        if (!limit) {
-            pytext_strip(self.as.text, &start, &stop, NULL, 0, true, false);
-            from = start;
-        }
+        if (!limit)
+            from = start; /* with the blanks in front */
         TRY(add_part(e, p, part(self, from, stop)));
         stop = from;
         limit -= limit > 0;
@@ -322,7 +320,7 @@ static int replace(struct eval *e, struct arguments *a, struct tv *out)
     TRY(builtin_text(a, 0, &from));
     TRY(builtin_text(a, 1, &to));
     TRY(builtin_int(a, 2, -1, &limit));
-    while (limit && !b.status && (size_t)b.length <= e->budget.heap.limit) {
+    while (limit && !tv_check(&e->budget, &b)) {
         int64_t found = pytext_find(self.as.text + at, self.length - at, from.as.text, from.length);
         if (found < 0)
             break;
@@ -427,7 +425,7 @@ static int pad(struct eval *e, struct arguments *a, int side, struct tv *out)
     *out = a->self;
     if (space <= 0)
         return OK;
-    if (space > (int64_t)e->budget.heap.limit || pytext_count(fill.as.text, fill.length) != 1)
+    if (space > (int64_t)e->budget.text || pytext_count(fill.as.text, fill.length) != 1)
         return fail(ERR_ARG, "a width of %lld, filled with %u bytes", (long long)width,
                     fill.length);
     int64_t left = side == 0 ? space / 2 + (space & width & 1) : side < 0 ? space : 0;

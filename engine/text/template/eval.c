@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-enum { OUTPUT = 4 << 20 };
-
 int eval_place(struct eval *e, uint32_t at, int status)
 {
     int line, column;
@@ -108,11 +106,7 @@ int eval_assign(struct eval *e, const struct target *to, struct tv value, struct
 
 int eval_output(struct eval *e, struct tv v)
 {
-    size_t limit = e->options->output ? e->options->output : OUTPUT;
-    TRY(tv_str(&e->budget, v, &e->out));
-    if ((size_t)e->out.length > limit)
-        return fail(ERR_MEMORY, "the template writes more than %zu bytes", limit);
-    return OK;
+    return tv_str(&e->budget, v, &e->out);
 }
 
 int64_t eval_capture(struct eval *e)

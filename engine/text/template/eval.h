@@ -54,7 +54,8 @@ struct eval {
     int64_t outside; /* where the outermost capture began; -1 = nothing is captured */
     int depth;
     enum flow flow;
-    bool located; /* the message has its place already */
+    bool named;   /* the message tells the function */
+    bool located; /* and its place */
     bool raised;  /* by raise_exception */
     struct template_span *spans;
     int64_t span_count, span_capacity;

@@ -4,9 +4,11 @@
  * there is undefined, and only using that fails. */
 #include "engine/text/template/eval.h"
 #include "engine/text/unicode.h"
+#include "kernels/base/size.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int undefined_object(struct tv object, const char *name, size_t length)
@@ -85,30 +87,32 @@ int eval_attribute(struct eval *e, struct tv object, const char *name, size_t le
     return OK;
 }
 
+static bool starts_character(char c)
+{
+    return ((unsigned char)c & 0xC0) != 0x80;
+}
+
 /* The i-th character, counted from the end when negative; false = there is none. */
 static bool character(struct tv text, int64_t i, struct tv *out)
 {
-    const char *p = text.as.text, *end = p + text.length;
-    int64_t count = 0;
+    const char *begin = text.as.text, *end = begin + text.length, *p = begin;
     if (i < 0) {
-        for (const char *q = p; q < end; q++)
-            count += ((unsigned char)*q & 0xC0) != 0x80;
-        i += count;
+        for (p = end; p > begin && i < 0; i += starts_character(*p))
+            p--;
         if (i < 0)
             return false;
     }
-    for (; p < end; i--) {
-        uint32_t cp;
-        int n = utf8_decode(p, end, &cp);
-        n = n ? n : 1;
-        if (i == 0) {
-            *out = tv_text(p, (size_t)n);
-            out->safe = text.safe;
-            return true;
-        }
-        p += n;
-    }
-    return false;
+    for (; p < end && i > 0; i--)
+        for (p++; p < end && !starts_character(*p);)
+            p++;
+    if (p >= end)
+        return false;
+    size_t n = 1;
+    while (p + n < end && !starts_character(p[n]))
+        n++;
+    *out = tv_text(p, n);
+    out->safe = text.safe;
+    return true;
 }
 
 static bool indexed(struct tv object, int64_t i, struct tv *out)
@@ -155,8 +159,8 @@ int eval_item(struct eval *e, struct tv object, struct tv key, struct tv *out)
             return OK;
         }
     }
-    if (object.kind == TV_TEXT)
-        TRY(tv_spend(&e->budget, object.length / 256));
+    if (object.kind == TV_TEXT && key.kind == TV_INT && key.as.integer != INT64_MIN)
+        TRY(tv_spend(&e->budget, i64_min(object.length, llabs(key.as.integer)) / 64));
     if ((key.kind == TV_INT || key.kind == TV_BOOL) && indexed(object, tv_integer(key), out))
         return OK;
     if (key.kind == TV_TEXT)
@@ -257,10 +261,11 @@ int eval_slice(struct eval *e, struct tv object, const struct tv *start, const s
     bool text = object.kind == TV_TEXT;
     int64_t count = 0, first, last, by = 1;
     uint32_t *at = NULL;
+    if (object.kind == TV_UNDEFINED)
+        return fail(ERR_ARG, "'%.*s' is undefined and has no slices", (int)object.length,
+                    object.as.text);
     if (!text && object.kind != TV_LIST && object.kind != TV_TUPLE && object.kind != TV_RANGE)
-        return fail(ERR_ARG, "%.*s: a %s has no slices",
-                    object.kind == TV_UNDEFINED ? (int)object.length : 1,
-                    object.kind == TV_UNDEFINED ? object.as.text : "?", tv_type(object));
+        return fail(ERR_ARG, "a %s has no slices", tv_type(object));
     if (text)
         at = offsets(e, object, &count);
     else

@@ -113,8 +113,8 @@ static int concat(struct eval *e, const struct expr *x, struct scope *scope, str
         status = eval_expr(e, x->as.parts.items[i], scope, &v);
         if (!status)
             status = eval_place(e, x->as.parts.items[i]->at, tv_str(&e->budget, v, &text));
-        if (!status && (size_t)text.length > e->budget.heap.limit)
-            status = fail(ERR_MEMORY, "a text of more than %zu MiB", e->budget.heap.limit >> 20);
+        if (!status)
+            status = tv_check(&e->budget, &text);
     }
     if (!status)
         return tv_from_buffer(&e->budget, &text, out);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { WIDEST = 1000 };
+
 struct conversion {
     char flags[8];
     int width, precision; /* -1 = none */
@@ -42,10 +44,10 @@ static const char *read_conversion(const char *p, const char *end, struct conver
         p++;
     }
     for (; p < end && *p >= '0' && *p <= '9'; p++)
-        c->width = c->width < 1000 ? c->width * 10 + (*p - '0') : c->width;
+        c->width = c->width <= WIDEST ? c->width * 10 + (*p - '0') : c->width;
     if (p < end && *p == '.')
         for (p++, c->precision = 0; p < end && *p >= '0' && *p <= '9'; p++)
-            c->precision = c->precision < 1000 ? c->precision * 10 + (*p - '0') : c->precision;
+            c->precision = c->precision <= WIDEST ? c->precision * 10 + (*p - '0') : c->precision;
     if (p >= end)
         return NULL;
     c->type = *p;
@@ -124,6 +126,8 @@ static int convert(struct eval *e, const char **p, const char *end, struct tv va
     *p = read_conversion(*p, end, &c);
     if (!*p || !strchr("srdiuxXoeEfFgG", c.type))
         return fail(ERR_ARG, "a format with '%%' and no letter that is known");
+    if (c.width > WIDEST || c.precision > WIDEST)
+        return fail(ERR_ARG, "a format wider than %d", WIDEST);
     TRY(next_value(values, at, name, length, &v));
     TRY(tv_spend(&e->budget, 1 + c.width / 16));
     return c.type == 's' || c.type == 'r' ? text_value(e, &c, v, out) : number_value(&c, v, out);
@@ -141,8 +145,8 @@ int eval_format(struct eval *e, struct tv format, struct tv values, struct tv *o
         p = percent ? percent + 1 : end;
         if (percent)
             status = convert(e, &p, end, values, &at, &b);
-        if (!status && (size_t)b.length > e->budget.heap.limit)
-            status = fail(ERR_MEMORY, "a text of more than %zu MiB", e->budget.heap.limit >> 20);
+        if (!status)
+            status = tv_check(&e->budget, &b);
     }
     if (!status && values.kind == TV_TUPLE && at < values.as.list->count)
         status = fail(ERR_ARG, "more values than the format takes");

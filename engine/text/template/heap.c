@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { FIRST_BLOCK = 8 << 10, LARGEST_BLOCK = 1 << 20 };
+enum { FIRST_BLOCK = 8 << 10, LARGEST_BLOCK = 256 << 10 };
 
 struct heap_block {
     struct heap_block *before;
@@ -15,19 +15,42 @@ struct heap_block {
 int heap_charge(struct heap *h, size_t bytes)
 {
     if (bytes > h->limit || h->total > h->limit - bytes)
-        return fail(ERR_MEMORY, "more than %zu MiB of memory are needed", h->limit >> 20);
+        return fail(ERR_MEMORY, "more memory than a template may use (%zu KiB)", h->limit >> 10);
     h->total += bytes;
     return OK;
 }
 
-static int new_block(struct heap *h, size_t bytes)
+/* A block of 'size' bytes, counted. */
+static struct heap_block *new_block(struct heap *h, size_t size)
 {
-    size_t size = h->size ? h->size * 2 : FIRST_BLOCK;
+    if (heap_charge(h, sizeof(struct heap_block) + size))
+        return NULL;
+    return mem_alloc(sizeof(struct heap_block) + size);
+}
+
+/* Memory of its own for what is large: it stands behind the block that is being filled. */
+static void *large(struct heap *h, size_t bytes)
+{
+    struct heap_block *b = new_block(h, bytes);
+    if (!b)
+        return NULL;
+    if (h->last) {
+        b->before = h->last->before;
+        h->last->before = b;
+    } else {
+        b->before = NULL;
+        h->last = b;
+        h->used = h->size = bytes;
+    }
+    return b + 1;
+}
+
+static int next_block(struct heap *h)
+{
+    size_t size = h->size < FIRST_BLOCK ? FIRST_BLOCK : h->size * 2;
     if (size > LARGEST_BLOCK)
         size = LARGEST_BLOCK;
-    if (size < bytes)
-        size = bytes;
-    struct heap_block *b = mem_alloc(sizeof *b + size);
+    struct heap_block *b = new_block(h, size);
     if (!b)
         return ERR_MEMORY;
     b->before = h->last;
@@ -40,9 +63,13 @@ static int new_block(struct heap *h, size_t bytes)
 void *heap_alloc(struct heap *h, size_t bytes)
 {
     size_t wanted;
-    if (!size_pad(bytes ? bytes : 1, 8, &wanted) || heap_charge(h, wanted))
+    if (!size_pad(bytes ? bytes : 1, 8, &wanted)) {
+        (void)fail(ERR_MEMORY, "%zu bytes", bytes);
         return NULL;
-    if ((!h->last || wanted > h->size - h->used) && new_block(h, wanted))
+    }
+    if (wanted > FIRST_BLOCK / 2 && (!h->last || wanted > h->size - h->used))
+        return large(h, wanted);
+    if ((!h->last || wanted > h->size - h->used) && next_block(h))
         return NULL;
     char *at = (char *)(h->last + 1) + h->used;
     h->used += wanted;

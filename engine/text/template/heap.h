@@ -14,7 +14,7 @@ struct heap_block;
 struct heap { /* zeroed but for 'limit' = empty */
     struct heap_block *last;
     size_t used, size; /* of the last block */
-    size_t total;      /* bytes asked for so far, with what heap_charge added */
+    size_t total;      /* bytes of all blocks, with what heap_charge added */
     size_t limit;
 };
 

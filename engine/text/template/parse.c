@@ -189,8 +189,11 @@ static int part(struct parser *p, struct stmt *s)
         TRY(parse_tuple(p, true, &s->as.print));
         return parse_expect(p, TOKEN_PRINT_END, "an operator or '}}'");
     }
+    uint32_t outer = p->tag;
+    p->tag = t->at;
     p->at++;
     TRY(statement(p, s));
+    p->tag = outer;
     return parse_expect(p, TOKEN_BLOCK_END, "'%}'");
 }
 
@@ -212,8 +215,8 @@ static int body(struct parser *p, const char *ends, struct body *out)
     }
     p->nested--;
     if (!status && ends && parse_is(p, TOKEN_END))
-        status = lex_fail(&p->t->source, from, ERR_FORMAT,
-                          "the template ends inside a tag; wanted {%% %.*s %%}",
+        status = lex_fail(&p->t->source, p->tag, ERR_FORMAT,
+                          "the template ends inside this tag; wanted {%% %.*s %%}",
                           (int)strcspn(ends, " "), ends);
     out->count = (uint32_t)items.count;
     out->items = parse_done(p, &items, sizeof(struct stmt));
@@ -461,6 +464,10 @@ static int statement(struct parser *p, struct stmt *s)
         return filter_statement(p, s);
     if (parse_skip_name(p, "call"))
         return call_statement(p, s);
+    if ((t->length > 3 && memcmp(t->as.text, "end", 3) == 0) || parse_is_name(p, "else") ||
+        parse_is_name(p, "elif"))
+        return lex_fail(&p->t->source, t->at, ERR_FORMAT, "'%.*s' where no such tag is open",
+                        (int)(t->length < 40 ? t->length : 40), t->as.text);
     return lex_fail(&p->t->source, t->at, ERR_FORMAT,
                     "the tag '%.*s' is not known here; chat templates have if, for, set, macro, "
                     "call, filter, with, generation, break and continue",

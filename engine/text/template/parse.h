@@ -15,9 +15,10 @@ struct parser {
     struct template *t;
     struct token *tokens;
     int64_t at;
-    int depth;  /* of expressions */
-    int nested; /* statements */
-    int loops;  /* around, inside the same macro */
+    int depth;    /* of expressions */
+    int nested;   /* statements */
+    int loops;    /* around, inside the same macro */
+    uint32_t tag; /* where the innermost open tag begins */
     struct textmap names;
     int64_t names_capacity;   /* of t->names */
     struct macro_node *macro; /* being parsed; NULL = none */

@@ -16,9 +16,14 @@ int64_t pytext_find_last(const char *text, size_t length, const char *needle, si
 {
     if (!needle_length)
         return (int64_t)length;
-    for (size_t i = length; i >= needle_length; i--)
-        if (memcmp(text + i - needle_length, needle, needle_length) == 0)
-            return (int64_t)(i - needle_length);
+    for (size_t left = length; left >= needle_length; left--) {
+        const char *at = memrchr(text, needle[0], left - needle_length + 1);
+        if (!at)
+            return -1;
+        if (memcmp(at, needle, needle_length) == 0)
+            return at - text;
+        left = (size_t)(at - text) + needle_length;
+    }
     return -1;
 }
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { PARSED_BYTES = 64 << 20, FUEL = 10 * 1000 * 1000, OUTPUT = 4 << 20, MEMORY = 64 << 20 };
+enum { PARSED_BYTES = 32 << 20, FUEL = 10 * 1000 * 1000, OUTPUT = 4 << 20, MEMORY = 64 << 20 };
 
 int template_parse(const char *text, size_t length, struct template **out)
 {
@@ -71,7 +71,9 @@ int template_render(const struct template *t, const struct value *variables,
     static const struct template_options defaults;
     struct eval e = {.t = t, .options = options ? options : &defaults, .outside = -1};
     e.budget.fuel = e.options->fuel ? e.options->fuel : FUEL;
-    e.budget.heap.limit = e.options->memory ? e.options->memory : MEMORY;
+    /* texts under construction and the output may take 3/8: each doubles as it grows */
+    e.budget.heap.limit = (e.options->memory ? e.options->memory : MEMORY) / 8 * 5;
+    e.budget.text = e.options->output ? e.options->output : OUTPUT;
     int status = globals(&e, variables);
     if (!status)
         status = eval_body(&e, &t->body, &e.root);

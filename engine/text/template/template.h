@@ -25,7 +25,7 @@ bool template_mentions(const struct template *t, const char *word);
 struct template_options {
     int64_t fuel;  /* steps; 0 = 10,000,000 */
     size_t output; /* bytes; 0 = 4 MiB */
-    size_t memory; /* bytes; 0 = 64 MiB */
+    size_t memory; /* bytes in all; 0 = 64 MiB */
     int64_t now;   /* what strftime_now tells: seconds since 1970 in local time; 0 = the clock */
 };
 

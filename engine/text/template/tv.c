@@ -18,6 +18,15 @@ int tv_spend(struct tv_budget *b, int64_t steps)
     return OK;
 }
 
+int tv_check(const struct tv_budget *b, const struct buffer *text)
+{
+    if (text->status)
+        return text->status;
+    if ((size_t)text->length > b->text)
+        return fail(ERR_MEMORY, "a text of more than %zu bytes", b->text);
+    return OK;
+}
+
 int tv_new_list(struct tv_budget *b, enum tv_kind kind, int64_t count, struct tv *out)
 {
     struct tv_list *list = heap_array(&b->heap, 1, sizeof *list);

@@ -52,7 +52,7 @@ struct tv {
 struct tv_list {
     struct tv *items;
     int64_t count;
-    const char *name; /* of a range or view, for printing: "dict_items" */
+    const char *name; /* of a range or view, for printing: "dict_items", "range(0, 3" */
 };
 
 struct tv_iterator {
@@ -79,6 +79,7 @@ struct tv_method {
 /* What the walks below may use: the heap's limit and the steps that are left. */
 struct tv_budget {
     struct heap heap;
+    size_t text; /* longest text that may be made */
     int64_t fuel;
 };
 
@@ -86,6 +87,9 @@ struct tv_budget {
 
 /* Takes 'steps' from the fuel: ERR_MEMORY "more than ... steps" when it is spent. */
 int tv_spend(struct tv_budget *b, int64_t steps) MUST_CHECK;
+
+/* The status of a text under construction: ERR_MEMORY when it has become too long. */
+int tv_check(const struct tv_budget *b, const struct buffer *text) MUST_CHECK;
 
 static inline struct tv tv_none(void)
 {

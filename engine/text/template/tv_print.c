@@ -95,23 +95,12 @@ static int pairs(struct tv_budget *b, const struct tv_map *map, int depth, struc
     return out->status;
 }
 
-static int range(const struct tv_list *list, struct buffer *out)
-{
-    int64_t first = list->count ? list->items[0].as.integer : 0;
-    int64_t step = list->count > 1 ? list->items[1].as.integer - first : 1;
-    int64_t stop = first + step * list->count;
-    buffer_printf(out, "range(%" PRId64 ", %" PRId64, first, stop);
-    if (step != 1)
-        buffer_printf(out, ", %" PRId64, step);
-    buffer_text(out, ")");
-    return out->status;
-}
-
 static int other(struct tv_budget *b, struct tv v, int depth, struct buffer *out)
 {
     switch (v.kind) {
     case TV_RANGE:
-        return range(v.as.list, out);
+        buffer_printf(out, "%s)", v.as.list->name);
+        return out->status;
     case TV_VIEW:
         buffer_text(out, v.as.list->name);
         return items(b, v.as.list, "([", "])", depth, out);
@@ -133,8 +122,7 @@ static int repr_at(struct tv_budget *b, struct tv v, int depth, struct buffer *o
     if (depth > TV_DEPTH)
         return fail(ERR_ARG, "a value nested deeper than %d is printed", TV_DEPTH);
     TRY(tv_spend(b, 1 + (v.kind == TV_TEXT ? v.length / 256 : 0)));
-    if ((size_t)out->length > b->heap.limit)
-        return fail(ERR_MEMORY, "a text of more than %zu MiB", b->heap.limit >> 20);
+    TRY(tv_check(b, out));
     switch (v.kind) {
     case TV_UNDEFINED:
         buffer_text(out, "Undefined");
@@ -182,12 +170,12 @@ int tv_str(struct tv_budget *b, struct tv v, struct buffer *out)
         return repr_at(b, v, 0, out);
     TRY(tv_spend(b, v.length / 256));
     buffer_add(out, v.as.text, v.length);
-    return out->status;
+    return tv_check(b, out);
 }
 
 int tv_from_buffer(struct tv_budget *b, struct buffer *buffer, struct tv *out)
 {
-    int status = buffer->status;
+    int status = tv_check(b, buffer);
     size_t length = (size_t)buffer->length;
     if (!status) {
         const char *text = heap_text(&b->heap, buffer->bytes, length);

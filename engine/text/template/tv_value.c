@@ -118,7 +118,7 @@ static int to_value_at(struct tv_budget *b, struct tv v, int depth, struct value
     if (depth >= VALUE_DEPTH)
         return fail(ERR_ARG, "a value nested deeper than %d is written as JSON", VALUE_DEPTH);
     /* counted although they go soon: what is shared here is many times there */
-    TRY(heap_charge(&b->heap, sizeof(struct value) + (v.kind == TV_TEXT ? v.length : 0)));
+    TRY(heap_charge(&b->heap, 2 * sizeof(struct value) + (v.kind == TV_TEXT ? v.length : 0)));
     TRY(tv_spend(b, 1));
     switch (v.kind) {
     case TV_NONE:
