@@ -3,6 +3,7 @@
 #include "engine/text/template/eval.h"
 #include "engine/text/template/parse.h"
 #include "kernels/base/mem.h"
+#include "kernels/base/size.h"
 
 #include <string.h>
 
@@ -88,6 +89,10 @@ int template_render(const struct template *t, const struct value *variables,
     }
     out->text = e.out.bytes;
     out->length = (size_t)e.out.length;
+    for (int64_t i = 0; i < e.span_count; i++) { /* a captured text may have been cut */
+        e.spans[i].start = i64_min(e.spans[i].start, e.out.length);
+        e.spans[i].end = i64_min(e.spans[i].end, e.out.length);
+    }
     out->spans = e.spans;
     out->span_count = e.span_count;
     return OK;
