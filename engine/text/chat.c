@@ -345,9 +345,33 @@ int chat_render(const struct chat *c, const struct value *messages,
 
 /* --- turns of a template that does not mark them */
 
-static bool begins(const struct template_result *text, const struct template_result *start)
+struct part {
+    const char *text;
+    size_t length;
+};
+
+static bool begins(struct part text, struct part start)
 {
-    return start->length <= text->length && memcmp(text->text, start->text, start->length) == 0;
+    return start.length <= text.length && memcmp(text.text, start.text, start.length) == 0;
+}
+
+static bool ends(struct part text, struct part tail)
+{
+    return tail.length <= text.length &&
+           memcmp(text.text + text.length - tail.length, tail.text, tail.length) == 0;
+}
+
+/* The end-of-text token, which some templates put behind the last message, whosever it is. */
+static struct part eos_of(const struct chat *c, const struct chat_options *o)
+{
+    struct part eos = {"", 0};
+    const struct value *given = value_map_get(o->variables, "eos_token");
+    int32_t id = c->tokenizer ? tokenizer_special_id(c->tokenizer, TOKENIZER_EOS) : -1;
+    if (given && given->kind == VALUE_TEXT)
+        eos = (struct part){given->as.text.bytes, given->as.text.length};
+    else if (id >= 0)
+        eos.text = tokenizer_token_bytes(c->tokenizer, id, &eos.length);
+    return eos;
 }
 
 static int unstable(int64_t number)
@@ -357,6 +381,34 @@ static int unstable(int64_t number)
                 "on, so what the assistant says cannot be told apart; hint: a template with "
                 "{%% generation %%} marks it",
                 (long long)number);
+}
+
+/* The span of a turn from three texts: 'before' it, when it is 'asked' for, and 'after' it. An
+ * end-of-text token that is there only because the conversation ends is taken off. */
+static int place(struct part whole, struct part before, struct part asked, struct part after,
+                 struct part eos, int64_t number, struct template_span *out)
+{
+    size_t start = 0;
+    if (!begins(whole, after) && ends(after, eos))
+        after.length -= eos.length;
+    if (!begins(after, before) && ends(before, eos))
+        before.length -= eos.length;
+    if (!begins(after, before) || !begins(whole, after))
+        return unstable(number);
+    while (start < asked.length && start < after.length && asked.text[start] == after.text[start])
+        start++;
+    while (start && start < after.length && ((unsigned char)after.text[start] & 0xC0) == 0x80)
+        start--;
+    if (start < before.length)
+        return unstable(number);
+    out->start = (int64_t)start;
+    out->end = (int64_t)after.length;
+    return OK;
+}
+
+static struct part part_of(const struct template_result *r)
+{
+    return (struct part){r->text, r->length};
 }
 
 /* The turn of message 'i' in the whole text: behind what stood there when the turn was asked for,
@@ -371,18 +423,9 @@ static int turn(const struct chat *c, const struct value *messages, int64_t i,
         status = render(c, messages, i, o, true, &asked);
     if (!status)
         status = render(c, messages, i, o, false, &before);
-    if (!status && (!begins(whole, &after) || !begins(&after, &before)))
-        status = unstable(i + 1);
-    size_t start = 0;
-    while (!status && start < asked.length && start < after.length &&
-           asked.text[start] == after.text[start])
-        start++;
-    if (!status && start < before.length)
-        status = unstable(i + 1);
-    while (start && !status && ((unsigned char)after.text[start] & 0xC0) == 0x80)
-        start--;
-    out->start = (int64_t)start;
-    out->end = (int64_t)after.length;
+    if (!status)
+        status = place(part_of(whole), part_of(&before), part_of(&asked), part_of(&after),
+                       eos_of(c, o), i + 1, out);
     template_result_free(&before);
     template_result_free(&asked);
     template_result_free(&after);

@@ -97,6 +97,10 @@ static void masks(void **state)
     encodes(plain, "[]", NULL, "<", "0");
     encodes(plain, two_turns, &(struct chat_options){.add_generation_prompt = true},
             "<Ua>/Abc>/Ud>/Ae_f/>/A", "0000001110000001111100");
+    /* an end of text behind the last message only, whosever it is */
+    encodes("{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{{ '\\n' }}{% endfor %}"
+            "{% if add_generation_prompt %}[assistant]{% else %}{{ eos_token }}{% endif %}",
+            two_turns, NULL, "Ua>/Abc>/Ud>/Ae_f/>/>", "000001110000001111111");
     /* a prompt that goes on where the turn does not, and a turn without an end */
     encodes("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
             "{% if add_generation_prompt %}[assistant]<think>{% endif %}",

@@ -169,10 +169,74 @@ static void all_templates(void **state)
     assert_int_equal(mem_stats().live_blocks, 0);
 }
 
+/* Turns that are found by rendering the starts of a conversation: each begins with the assistant's
+ * words and lies, but for blanks behind it, inside what the template's edition for training marks
+ * with {% generation %}. */
+static void compare_turns(const char *folder, const char *name, const struct value *messages)
+{
+    struct template_result r[2] = {{0}, {0}};
+    struct value *extra = value_map();
+    CHECK(value_map_set(extra, "bos_token", value_text("<s>", 3)));
+    CHECK(value_map_set(extra, "eos_token", value_text("</s>", 4)));
+    struct chat_options o = {.limits.now = now, .variables = extra};
+    for (int i = 0; i < 2; i++) {
+        char path[1500], *bytes;
+        size_t length;
+        struct chat *c = NULL;
+        snprintf(path, sizeof path, "%s/trl/%s%s.jinja", folder, name, i ? "_training" : "");
+        CHECK(file_read(path, 0, &bytes, &length));
+        CHECK(chat_open(NULL, bytes, length, &c));
+        mem_free(bytes);
+        assert_int_equal(chat_has_generation(c), i);
+        CHECK(chat_render_turns(c, messages, &o, &r[i]));
+        chat_free(c);
+    }
+    assert_string_equal(r[0].text, r[1].text);
+    assert_int_equal(r[0].span_count, 2);
+    assert_int_equal(r[1].span_count, 2);
+    for (int64_t i = 0; i < 2; i++) {
+        struct template_span ours = r[0].spans[i], marked = r[1].spans[i];
+        const char *words =
+            value_map_get(messages->as.list.items[2 * i + 1], "content")->as.text.bytes;
+        while (ours.end > ours.start && strchr(" \n", r[0].text[ours.end - 1]))
+            ours.end--;
+        const char *at = strstr(r[0].text + ours.start, words);
+        assert_non_null(at);
+        assert_true(at - r[0].text < ours.start + 20 && at - r[0].text < ours.end);
+        if (ours.start < marked.start || ours.end > marked.end)
+            fail_msg("%s: turn %d to %d, marked %d to %d", name, (int)ours.start, (int)ours.end,
+                     (int)marked.start, (int)marked.end);
+    }
+    template_result_free(&r[0]);
+    template_result_free(&r[1]);
+    value_drop(extra);
+}
+
+static void turns(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"qwen2_5",    "llama3",          "gemma",   "cohere",
+                                        "deepseekv3", "nemotron_3_nano", "qwen3_vl"};
+    const char *shared = shared_path("data/chat_templates");
+    char folder[1024];
+    struct value *messages = NULL;
+    const char *text = "[{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", "
+                       "\"content\": \"Hello\"}, {\"role\": \"user\", \"content\": \"Bye\"}, "
+                       "{\"role\": \"assistant\", \"content\": \"See you\"}]";
+    if (!shared)
+        skip();
+    snprintf(folder, sizeof folder, "%s", shared);
+    CHECK(value_from_json(text, strlen(text), NULL, &messages));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        compare_turns(folder, names[i], messages);
+    value_drop(messages);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_templates),
+        cmocka_unit_test(turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
