@@ -16,6 +16,10 @@ struct frame *dataset_new(lua_State *L);
  * value alive, or holds the table (table_hold). */
 const struct table *lua_dataset_arg(lua_State *L, int arg);
 
+/* ds:map, in lua/dataset_map.c */
+int dataset_map(lua_State *L);
+extern const struct option_table map_options;
+
 /* The status line after loading: "400 rows x 4 columns, 104.5 KiB, csv". */
 void dataset_note(lua_State *L, const struct table *t, const char *format, const char *split);
 

@@ -67,9 +67,12 @@ static int put_below(const char *base, const char *pattern, bool escape, char ou
         out[used++] = *p;
     }
     bool slash = used && out[used - 1] != '/';
-    if (used + slash + strlen(pattern) >= PATH_BYTES)
+    size_t length = strlen(pattern);
+    if (used + slash + length >= PATH_BYTES)
         return too_long(pattern);
-    snprintf(out + used, PATH_BYTES - used, "%s%s", slash ? "/" : "", pattern);
+    if (slash)
+        out[used++] = '/';
+    memcpy(out + used, pattern, length + 1);
     return OK;
 }
 

@@ -86,6 +86,48 @@ function test.loading_errors()
     fails("hint: DataFrame(dataset.train)", DataFrame, load_dataset(csv))
 end
 
+function test.batches()
+    local ds = load()
+    local sizes = {}
+    local twice = ds:map(function(b)
+        sizes[#sizes + 1] = #b.Code
+        local out = {}
+        for i, c in ipairs(b.Code) do out[i] = 2 * c end
+        return { Twice = out }
+    end, { batched = true, batch_size = 8 })
+    equal(sizes, { 8, 8, 4 })
+    equal(twice[20], { Code = 20, Name = ds[20].Name, Twice = 40 })
+    local parts = ds:map(function(b, numbers)
+        local out, from = {}, {}
+        for i, name in ipairs(b.Name) do
+            for word in name:gmatch("%S+") do
+                out[#out + 1] = word
+                from[#from + 1] = numbers[i]
+            end
+        end
+        return { word = out, from = from }
+    end, { batched = true, batch_size = 7, with_indices = true, remove_columns = ds.column_names })
+    equal(#parts, 40)
+    equal(parts[40].from, 20)
+    local kept = ds:map(function(b) return { Code = b.Code } end, { batched = true, remove_columns = { "Code" } })
+    equal(kept.features.Code, "int") -- what the function sets stays
+    equal(#ds:map(function(b) return {} end, { batched = true }), 20)
+    equal(#ds:map(function(b) return { x = {} } end, { batched = true, remove_columns = ds.column_names }), 0)
+    local nulls = Dataset.from_list{ { a = "x" }, { b = 1 }, { a = "y" } }
+    local same = nulls:map(function(b) return b end, { batched = true })
+    equal(same[1], nulls[1])
+    equal(same[2], nulls[2])
+    equal(#same, 3)
+    fails("remove_columns = ds.column_names", ds.map, ds, function(b) return { x = { 1 } } end, { batched = true })
+    fails("lorash.null stands for null", ds.map, ds, function(b) return { x = { 1 }, y = { 1, 2 } } end, { batched = true })
+    fails("every field is a list, found 5", ds.map, ds, function(b) return { x = 5 } end, { batched = true })
+    fails("wanted a table {column = list}", ds.map, ds, function(b) return 5 end, { batched = true })
+    fails("(rows 11 to 20)", ds.map, ds, function(b) if b.Code[1] == 11 then error("oh") end return {} end,
+        { batched = true, batch_size = 10 })
+    fails("map wants a function", ds.map, ds, nil, { batched = true })
+    fails("out of range", ds.map, ds, print, { batched = true, batch_size = 0 })
+end
+
 function test.rows()
     local ds = load()
     equal(ds[1], { Code = 1, Name = "name 1" })
@@ -137,7 +179,7 @@ function test.map()
     fails("column 'Code' got str where earlier rows have int", ds.map, ds,
         function(row) return { Code = row.Code > 3 and "a" or 1 } end)
     fails("field names are texts", ds.map, ds, function() return { 1 } end)
-    fails("batched", ds.map, ds, function(b) return b end, { batched = true })
+    equal(ds:map(function(row) return { Name = row.Name .. "!" } end, { remove_columns = ds.column_names })[1], { Name = "name 1!" })
     fails("did you mean 'remove_columns'", ds.map, ds, function(b) return b end, { remove_column = "a" })
     fails("wanted a function of a row", ds.map, ds, 3)
     fails("over 256 new columns", ds.map, ds, function(row)
