@@ -10,6 +10,7 @@
 #include "lua/column.h"
 #include "lua/dataset.h"
 #include "lua/frame.h"
+#include "lua/groupby.h"
 #include "lua/verbs.h"
 
 #include <inttypes.h>
@@ -585,6 +586,8 @@ const struct lua_method frame_verbs[] = {
     {"to_csv", verb_to_csv, "df:to_csv(path, {index = false, sep = \",\"})",
      "Writes a CSV file, at once or not at all; without a path the text is returned.",
      &to_csv_options},
+    {"groupby", groupby_make, "df:groupby(\"A\"):agg{ Price = \"mean\" }",
+     "Groups rows by one column or a list of them, to be aggregated.", NULL},
     {"to_json", verb_to_json, "df:to_json(path, {orient = \"records\", lines = true})",
      "Writes a JSON file, at once or not at all; without a path the text is returned. Floats that "
      "are no number are written as null.",

@@ -11,6 +11,7 @@
 #include "lua/column.h"
 #include "lua/dataset.h"
 #include "lua/frame.h"
+#include "lua/groupby.h"
 #include "lua/lib.h"
 #include "lua/number.h"
 #include "lua/model.h"
@@ -31,6 +32,7 @@
 
 const struct lua_class *const lua_classes[] = {
     &frame_class,
+    &groupby_class,
     &column_class,
     &dataset_class,
     &tokenizer_class,

@@ -1,0 +1,12 @@
+/* groupby.h -- the class GroupBy: what df:groupby gives. */
+#ifndef LUA_GROUPBY_H
+#define LUA_GROUPBY_H
+
+#include "lua/bind.h"
+
+extern const struct lua_class groupby_class;
+
+/* df:groupby("A"), df:groupby{"A", "B"} */
+int groupby_make(lua_State *L);
+
+#endif
