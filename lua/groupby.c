@@ -198,9 +198,9 @@ static const luaL_Reg meta[] = {
 
 const struct lua_class groupby_class = {
     .name = "GroupBy",
-    .doc =
-        "Rows of a DataFrame in groups that share the values of some columns, in order of these; "
-        "#g is the number of groups. Rows with a null among them are in none.",
+    .doc = "A GroupBy holds the rows of a DataFrame in groups that share the values of some "
+           "columns, in order of these; "
+           "#g is the number of groups. Rows with a null among them are in none.",
     .signature = "df:groupby(\"A\")",
     .methods = methods,
     .meta = meta,
