@@ -114,13 +114,16 @@ static void add_option(luaL_Buffer *b, const struct option *o, int width)
     option_left(o, left, sizeof left);
     if (o->min < o->max)
         snprintf(range, sizeof range, " from %g to %g", o->min, o->max);
-    if (o->type == OPTION_NOTE || o->type == OPTION_REFUSED)
+    if (o->type == OPTION_REFUSED)
+        snprintf(right, sizeof right, "%s (not available; %s)", o->doc, o->note);
+    else if (o->type == OPTION_NOTE)
         snprintf(right, sizeof right, "%s%s%s", o->doc, o->note ? "; " : "",
                  o->note ? o->note : "");
     else
-        snprintf(right, sizeof right, "%s (%s%s%s%s%s%s)", o->doc, options_type_name(o->type),
+        snprintf(right, sizeof right, "%s (%s%s%s%s%s%s%s%s)", o->doc, options_type_name(o->type),
                  range, o->choices ? ": " : "", o->choices ? o->choices : "",
-                 o->aliases ? "; also " : "", o->aliases ? o->aliases : "");
+                 o->aliases ? "; also " : "", o->aliases ? o->aliases : "",
+                 o->refused ? "; not available: " : "", o->refused ? o->refused : "");
     add_row(b, left, width, right);
 }
 

@@ -333,6 +333,7 @@ int adapter_load(struct model *m, const char *dir, const struct adapter_how *how
     struct loading x = {.m = m, .notes = notes};
     const struct lora_how made = {.lenient = true, .frozen = !how->trainable, .blank = true};
     TRY(adapter_read_config(dir, &config, notes));
+    config.inference_mode = !how->trainable; /* files always say true */
     int status = find_weights(dir, path);
     if (!status)
         status = lora_make(m, how->name ? how->name : "default", &config, &made, &x.lora);

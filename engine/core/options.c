@@ -94,6 +94,13 @@ static void numbers_free(struct number_list *list)
     *list = (struct number_list){0};
 }
 
+/* Room for 'count'; an empty list owns nothing. */
+static int numbers_room(struct number_list *list, int count)
+{
+    list->items = count ? mem_calloc((size_t)count, sizeof *list->items) : NULL;
+    return list->items || !count ? OK : ERR_MEMORY;
+}
+
 static int numbers_add(struct number_list *list, const char *name, double value)
 {
     struct named_number *n = &list->items[list->count];
@@ -117,8 +124,8 @@ static int numbers_take(struct number_list *to, struct number_list *fresh, int s
 
 static int numbers_copy(struct number_list *to, const struct number_list *from)
 {
-    struct number_list fresh = {0, mem_calloc((size_t)from->count, sizeof *fresh.items)};
-    int status = fresh.items ? OK : ERR_MEMORY;
+    struct number_list fresh = {0};
+    int status = numbers_room(&fresh, from->count);
     for (int i = 0; i < from->count && !status; i++)
         status = numbers_add(&fresh, from->items[i].name, from->items[i].value);
     return numbers_take(to, &fresh, status);
@@ -380,8 +387,8 @@ int options_set_numbers(const struct option_table *t, const struct option *o, vo
                 return fail(ERR_ARG, "%s: %s names '%.60s' twice; hint: %s", t->name, o->name,
                             names[i], o->doc);
     }
-    struct number_list fresh = {0, mem_calloc((size_t)count, sizeof *fresh.items)};
-    int status = fresh.items ? OK : ERR_MEMORY;
+    struct number_list fresh = {0};
+    int status = numbers_room(&fresh, count);
     for (int i = 0; i < count && !status; i++)
         status = numbers_add(&fresh, names[i], values[i]);
     return numbers_take(field(o, config), &fresh, status);

@@ -166,6 +166,7 @@ static void frozen_and_active(void **state)
     CHECK(adapter_load(m, temp_path("f"), &first, NULL, &a));
     CHECK(adapter_load(m, temp_path("f"), &second, NULL, &b));
     assert_ptr_equal(lora_of(m), a);
+    assert_true(a->config.inference_mode && !b->config.inference_mode);
     assert_false(a->layers[0].term.a->requires_grad);
     assert_false(b->layers[0].term.a->requires_grad);
     CHECK(lora_activate(m, "second"));
