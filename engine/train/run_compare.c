@@ -113,6 +113,13 @@ static int compare_strict(const struct run_state *saved, const struct run_state 
     return OK;
 }
 
+/* A model that was moved is still the same. */
+static const char *last_part(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash ? slash + 1 : path;
+}
+
 static void note_changes(const struct run_state *saved, const struct run_state *now,
                          struct buffer *notes)
 {
@@ -148,6 +155,13 @@ static void note_changes(const struct run_state *saved, const struct run_state *
                       "note: micro_batch_tokens was %s, now %s: the same gradients, rounded "
                       "differently\n",
                       shown(a), shown(b));
+    const char *from = last_part(saved->base), *here = last_part(now->base);
+    if (!same(from, here))
+        buffer_printf(
+            notes,
+            "note: the checkpoint was trained on %s, this model is %s: make sure that the "
+            "weights are the same\n",
+            shown(from), shown(here));
     if (saved->model_bytes != now->model_bytes)
         buffer_printf(notes, "note: the base model's weights are stored in another format than "
                              "before: it goes on, but not bit for bit\n");

@@ -16,6 +16,7 @@ void run_state_free(struct run_state *s)
     mem_free(s->best_checkpoint);
     mem_free(s->model_type);
     mem_free(s->device);
+    mem_free(s->base);
     mem_free(s->logs);
     free_options(&s->arguments);
     free_options(&s->adapter_options);
@@ -92,6 +93,7 @@ void run_state_write(struct buffer *out, const struct run_state *s)
     write_data(&w, "eval_dataset", &s->eval);
     json_write_open(&w, "model", '{');
     json_write_text(&w, "type", s->model_type);
+    json_write_text(&w, "from", s->base);
     json_write_int(&w, "parameters", s->model_parameters);
     json_write_int(&w, "bytes", s->model_bytes);
     json_write_text(&w, "device", s->device);

@@ -31,6 +31,7 @@ struct run_state {
     char *best_checkpoint; /* owned; folder name, or NULL */
     struct run_data train, eval;
     char *model_type, *device; /* owned */
+    char *base;                /* owned; where the model came from, or NULL */
     int64_t model_parameters, model_bytes;
     bool adapter;
     struct run_options arguments, adapter_options;

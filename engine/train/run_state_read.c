@@ -145,6 +145,8 @@ static int read_model(struct json *j, struct run_state *s)
             return OK;
         if (json_is(j, "type") && !s->model_type)
             TRY(json_take_text(j, "type", &s->model_type));
+        else if (json_is(j, "from") && !s->base)
+            TRY(take_text_or_null(j, "from", &s->base));
         else if (json_is(j, "device") && !s->device)
             TRY(json_take_text(j, "device", &s->device));
         else if (json_is(j, "parameters"))

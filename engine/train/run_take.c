@@ -111,6 +111,9 @@ static int take_texts(struct trainer *t, struct run_state *s)
     s->device = mem_text(device, threads ? (size_t)(threads - device) : strlen(device));
     if (!s->model_type || !s->device)
         return ERR_MEMORY;
+    const char *base = t->m->name ? t->m->name : t->m->path;
+    if (base && !(s->base = mem_text(base, strlen(base))))
+        return ERR_MEMORY;
     if (t->best_checkpoint) {
         const char *slash = strrchr(t->best_checkpoint, '/');
         const char *name = slash ? slash + 1 : t->best_checkpoint;
