@@ -8,24 +8,21 @@
 #include <string.h>
 
 const struct lint_text lint_texts[LINT_KINDS] = {
-    [LINT_EMPTY] = {"empty", "without text",
-                    "ds:filter(function(row) return row.text ~= \"\" end) leaves them out", false},
+    [LINT_EMPTY] = {"empty", "without text or without an answer",
+                    "ds:filter(function(row) ... end) leaves them out", false},
     [LINT_NO_TARGET] = {"no target", "without a token to learn, left out", NULL, true},
     [LINT_CUT] = {"cut", "longer than max_length, cut", NULL, true},
-    [LINT_NO_EOS] = {"no end",
-                     "that do not end in a learned end-of-text token: the model does not "
-                     "learn to stop there",
+    [LINT_NO_EOS] = {"no end", "without a learned end-of-text token: nothing there teaches to stop",
                      NULL, false},
-    [LINT_TWO_BOS] = {"two begins", "that start with two begin-of-text tokens",
+    [LINT_TWO_BOS] = {"two begins", "with two begin-of-text tokens at the start",
                       "take the token out of the text: the tokenizer adds one", false},
     [LINT_DUPLICATE] = {"duplicates", "with the same tokens as an earlier row",
-                        "df:drop_duplicates() leaves them out", false},
+                        "DataFrame(ds):drop_duplicates() leaves them out", false},
     [LINT_TEMPLATE] = {"template", "with marks of a chat template that are unknown or left open",
                        "rows of messages are written with the model's own template", false},
     [LINT_ROLE] = {"role", "with a role other than system, user, assistant and tool", NULL, false},
     [LINT_BOUNDARY] = {"boundary",
-                       "in which a token holds the end of the prompt and the start of "
-                       "the answer; it is learned",
+                       "with a token across the end of the prompt and the start of the answer",
                        "end the prompt with a line end", false},
 };
 

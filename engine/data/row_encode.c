@@ -233,9 +233,8 @@ static void look_at_roles(struct row_encoder *e, const struct value *messages, i
 
 /* The whole conversation into ids and mask. 'prompt' >= 0: its first so many messages are one. */
 static int encode_messages(struct row_encoder *e, const struct value *messages,
-                           const struct value *prompt, const struct value *tools, int64_t row)
+                           const struct value *prompt, struct chat_options options, int64_t row)
 {
-    struct chat_options options = {.tools = tools};
     bool turns = e->options.assistant_only;
     int64_t common = 0;
     e->ids.count = e->prompt.count = e->turns.count = 0;
@@ -277,15 +276,17 @@ static int all_messages(const struct value *first, const struct value *second, s
 static int encode_conversation(struct row_encoder *e, int64_t row, struct examples *to)
 {
     const struct row_format *f = &e->format;
-    struct value *first = NULL, *second = NULL, *all = NULL, *tools = NULL;
+    struct value *first = NULL, *second = NULL, *all = NULL, *tools = NULL, *variables = NULL;
     bool pair = f->shape == ROW_CHAT_PAIR;
     int status = OK;
     TRY_OUT(row_messages(e->table, f->first, row, &first));
     TRY_OUT(row_tools(e->table, f->tools, row, &tools));
+    TRY_OUT(row_variables(e->table, f->kwargs, row, &variables));
     if (pair)
         TRY_OUT(row_messages(e->table, f->second, row, &second));
     TRY_OUT(all_messages(first, second, &all));
-    status = encode_messages(e, all, pair ? first : NULL, tools, row);
+    status = encode_messages(e, all, pair ? first : NULL,
+                             (struct chat_options){.tools = tools, .variables = variables}, row);
     if (status && status != ERR_MEMORY)
         fail_in(status, "row %" PRId64, row + 1);
     if (!status)
@@ -295,6 +296,7 @@ out:
     value_drop(second);
     value_drop(all);
     value_drop(tools);
+    value_drop(variables);
     return status;
 }
 

@@ -106,7 +106,7 @@ static int nothing_found(const struct table *t)
 
 int row_format_find(const struct table *t, const char *column, struct row_format *out)
 {
-    struct row_format f = {.second = -1, .input = -1, .tools = -1};
+    struct row_format f = {.second = -1, .input = -1, .tools = -1, .kwargs = -1};
     bool found = true;
     if (column)
         TRY(by_column(t, column, &f));
@@ -119,8 +119,10 @@ int row_format_find(const struct table *t, const char *column, struct row_format
         if (!found && !find_alpaca(t, &f))
             return nothing_found(t);
     }
-    if (f.shape == ROW_MESSAGES || f.shape == ROW_CHAT_PAIR)
+    if (f.shape == ROW_MESSAGES || f.shape == ROW_CHAT_PAIR) {
         f.tools = of_type(t, "tools", COLUMN_TEXT, COLUMN_JSON);
+        f.kwargs = of_type(t, "chat_template_kwargs", COLUMN_TEXT, COLUMN_JSON);
+    }
     *out = f;
     return OK;
 }

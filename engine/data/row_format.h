@@ -23,6 +23,7 @@ struct row_format {
     int64_t second; /* completion or output; else -1 */
     int64_t input;  /* of the Alpaca prompt, or -1 */
     int64_t tools;  /* beside conversations, or -1 */
+    int64_t kwargs; /* chat_template_kwargs beside them: variables of the template; or -1 */
 };
 
 /* 'column' is the column asked for, or NULL. ERR_ARG "no column ..." or a list of what there is;
@@ -48,5 +49,9 @@ int row_messages(const struct table *t, int64_t column, int64_t row, struct valu
 /* The tools of a row: a list, from a nested column or a text with JSON; *out is NULL when there are
  * none. */
 int row_tools(const struct table *t, int64_t column, int64_t row, struct value **out) MUST_CHECK;
+
+/* The variables that a row gives its template: a map; *out is NULL when there are none. */
+int row_variables(const struct table *t, int64_t column, int64_t row,
+                  struct value **out) MUST_CHECK;
 
 #endif

@@ -183,23 +183,37 @@ int row_messages(const struct table *t, int64_t column, int64_t row, struct valu
     return status;
 }
 
-int row_tools(const struct table *t, int64_t column, int64_t row, struct value **out)
+/* The value of a cell, which must be of a kind; NULL for none and for an empty one. */
+static int beside(const struct table *t, int64_t column, int64_t row, enum value_kind kind,
+                  const char *wanted, struct value **out)
 {
     char found[80];
     size_t length;
+    struct value *v;
     *out = NULL;
     if (column < 0 || !column_text(t->columns[column], row, &length) || length == 0)
         return OK;
-    struct value *v;
     TRY(cell_value(t, column, row, &v));
-    if (v->kind == VALUE_LIST && v->as.list.count > 0) {
-        *out = v;
-        return OK;
-    }
-    int status = v->kind == VALUE_LIST || v->kind == VALUE_NONE
+    int status = v->kind == kind || v->kind == VALUE_NONE
                      ? OK
-                     : fail(ERR_ARG, "row %" PRId64 ": %.60s: %s, wanted a list of tools", row + 1,
-                            t->names[column], value_describe(v, found, sizeof found));
-    value_drop(v);
+                     : fail(ERR_ARG, "row %" PRId64 ": %.60s: %s, wanted %s", row + 1,
+                            t->names[column], value_describe(v, found, sizeof found), wanted);
+    int64_t count = v->kind == VALUE_LIST  ? v->as.list.count
+                    : v->kind == VALUE_MAP ? v->as.map.count
+                                           : 0;
+    if (!status && count > 0)
+        *out = v;
+    else
+        value_drop(v);
     return status;
+}
+
+int row_tools(const struct table *t, int64_t column, int64_t row, struct value **out)
+{
+    return beside(t, column, row, VALUE_LIST, "a list of tools", out);
+}
+
+int row_variables(const struct table *t, int64_t column, int64_t row, struct value **out)
+{
+    return beside(t, column, row, VALUE_MAP, "an object of variables", out);
 }

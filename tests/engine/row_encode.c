@@ -15,7 +15,7 @@
 
 #define CHATML                                                                           \
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n" \
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}{{ tail }}"
 
 /* One token a byte, and some with names: <s> 256, </s> 257, <|im_start|> 258, <|im_end|> 259, and
  * "ab" 260. */
@@ -228,6 +228,10 @@ static void test_conversations(void **state)
     expect(&m, roles, &o, turn);
     expect(&m, share, &o, turn);
     assert_int_equal(m.lint.found[LINT_NO_EOS].count, 0);
+    expect(&m,
+           "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}], "
+           "\"chat_template_kwargs\": {\"tail\": \"xyz\"}}",
+           &plain, "[<|im_start|>user\nhi<|im_end|>\nxyz]");
     o.assistant_only = false;
     const char *pair = "{\"prompt\": [{\"role\": \"user\", \"content\": \"hi\"}], \"completion\": "
                        "[{\"role\": \"assistant\", \"content\": \"yo\"}]}";
@@ -319,7 +323,7 @@ static void test_lint(void **state)
     struct made m = {.t = make_tokenizer(true)};
     struct row_options o = plain;
     expect_lint(&m, "{\"text\": \"\"}\n{\"text\": \"a\"}\n{\"text\": \" \\n\"}\n{\"text\": null}",
-                &o, LINT_EMPTY, "3 rows without text (rows 1, 3, 4)");
+                &o, LINT_EMPTY, "3 rows without text or without an answer (rows 1, 3, 4)");
     assert_int_equal(m.lint.rows, 4);
     expect_lint(&m,
                 "{\"text\": \"a\"}\n{\"text\": \"a\"}\n{\"text\": \"b\"}\n{\"text\": \"a\"}\n"
@@ -327,7 +331,7 @@ static void test_lint(void **state)
                 &o, LINT_DUPLICATE,
                 "6 rows with the same tokens as an earlier row (rows 2, 4, 5, 6, 7, ...)");
     expect_lint(&m, "{\"text\": \"<s>a\"}\n{\"text\": \"a\"}", &o, LINT_TWO_BOS,
-                "1 row that start with two begin-of-text tokens (row 1)");
+                "1 row with two begin-of-text tokens at the start (row 1)");
     expect_lint(
         &m,
         "{\"text\": \"[INST] a [/INST] b\"}\n{\"text\": \"[INST] a\"}\n{\"text\": "
@@ -342,8 +346,7 @@ static void test_lint(void **state)
     assert_int_equal(m.lint.found[LINT_NO_EOS].count, 0); /* clear from its being cut */
     o.append_eos = false;
     expect_lint(&m, "{\"text\": \"a\"}\n{\"text\": \"a</s>\"}", &o, LINT_NO_EOS,
-                "1 row that do not end in a learned end-of-text token: the model does not learn to "
-                "stop there (row 1)");
+                "1 row without a learned end-of-text token: nothing there teaches to stop (row 1)");
     tokenizer_free(m.t);
 }
 

@@ -1,6 +1,7 @@
 /* json_rows.c -- fuzz target: bytes as JSON, JSON lines or text; what was read is written as JSON and
- * read again, with the same rows. */
+ * read again, with the same rows; nested cells are taken for conversations and tools. */
 #include "engine/data/readers.h"
+#include "engine/data/row_format.h"
 #include "engine/data/writer_json.h"
 #include "kernels/base/mem.h"
 
@@ -33,6 +34,18 @@ static void write_and_read(const struct table *t, enum json_form form)
     buffer_free(&second);
 }
 
+static void look_at_cells(const struct table *t)
+{
+    struct value *v;
+    for (int64_t i = 0; i < t->width; i++)
+        for (int64_t row = 0; row < t->rows && t->columns[i]->type == COLUMN_JSON; row++) {
+            if (!row_messages(t, i, row, &v))
+                value_drop(v);
+            if (!row_tools(t, i, row, &v))
+                value_drop(v);
+        }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const names[] = {"json", "jsonl", "text", "json"};
@@ -49,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!r->read((const char *)data + 1, size - 1, &options, &t)) {
         write_and_read(t, JSON_FORM_LINES);
         write_and_read(t, JSON_FORM_ROWS);
+        look_at_cells(t);
         table_free(t);
     }
     if (mem_stats().live_blocks)
