@@ -15,6 +15,11 @@
         .name = name_, .type = OPTION_NOTE, .doc = doc_, .note = note_ \
     }
 
+#define REFUSED(name_, doc_, note_)                                       \
+    {                                                                     \
+        .name = name_, .type = OPTION_REFUSED, .doc = doc_, .note = note_ \
+    }
+
 #define OUTPUT_ROWS                                                                            \
     ROW(output_dir, TEXT, "trainer_output", .doc = "folder of the run's results"),             \
         ROW(overwrite_output_dir, BOOL, "false",                                               \
@@ -137,6 +142,106 @@
         NOTE("ddp_find_unused_parameters", "several devices", NULL),                             \
         NOTE("shuffle_dataset", "shuffle first", "shuffle_dataset: rows are shuffled every epoch")
 
+/* The rest of what transformers and TRL take: accepted where nothing follows from it, refused where
+ * a run would be another one. */
+#define OTHER_ROWS                                                                                 \
+    NOTE("do_train", "flag of scripts", NULL), NOTE("do_eval", "flag of scripts", NULL),           \
+        NOTE("do_predict", "flag of scripts", NULL),                                               \
+        NOTE("average_tokens_across_devices", "mean over targets", NULL),                          \
+        NOTE("fp16_opt_level", "mixed precision", NULL),                                           \
+        NOTE("half_precision_backend", "mixed precision", NULL),                                   \
+        NOTE("fp16_backend", "mixed precision", NULL),                                             \
+        NOTE("torch_compile_backend", "compile the model", NULL),                                  \
+        NOTE("torch_compile_mode", "compile the model", NULL),                                     \
+        NOTE("liger_kernel_config", "fused kernels", NULL),                                        \
+        NOTE("use_cache", "cache in training", NULL),                                              \
+        NOTE("torch_empty_cache_steps", "empty the cache", NULL),                                  \
+        NOTE("log_level", "verbosity", NULL), NOTE("log_level_replica", "verbosity", NULL),        \
+        NOTE("log_on_each_node", "several machines", NULL),                                        \
+        NOTE("project", "name for trackers", NULL),                                                \
+        NOTE("trackio_space_id", "name for trackers", NULL),                                       \
+        NOTE("eval_accumulation_steps", "memory of evaluation", NULL),                             \
+        NOTE("prediction_loss_only", "what evaluation returns", NULL),                             \
+        NOTE("eval_do_concat_batches", "what evaluation returns", NULL),                           \
+        NOTE("eval_use_gather_object", "several devices", NULL),                                   \
+        NOTE("enable_jit_checkpoint", "save when the machine is taken away", NULL),                \
+        NOTE("restore_callback_states_from_checkpoint", "counters of callbacks", NULL),            \
+        NOTE("full_determinism", "repeatable runs", NULL),                                         \
+        NOTE("dataloader_persistent_workers", "loader processes", NULL),                           \
+        NOTE("dataloader_prefetch_factor", "loader processes", NULL),                              \
+        NOTE("label_names", "names of the targets", NULL),                                         \
+        NOTE("length_column_name", "lengths of rows", NULL),                                       \
+        NOTE("ddp_backend", "several devices", NULL),                                              \
+        NOTE("ddp_timeout", "several devices", NULL),                                              \
+        NOTE("ddp_bucket_cap_mb", "several devices", NULL),                                        \
+        NOTE("ddp_broadcast_buffers", "several devices", NULL),                                    \
+        NOTE("local_rank", "several devices", NULL), NOTE("xpu_backend", "several devices", NULL), \
+        NOTE("fsdp_config", "several devices", NULL),                                              \
+        NOTE("fsdp_min_num_params", "several devices", NULL),                                      \
+        NOTE("fsdp_transformer_layer_cls_to_wrap", "several devices", NULL),                       \
+        NOTE("accelerator_config", "several devices", NULL), NOTE("debug", "debugging", NULL),     \
+        NOTE("skip_memory_metrics", "debugging", NULL),                                            \
+        NOTE("jit_mode_eval", "compile the model", NULL), NOTE("use_ipex", "fused kernels", NULL), \
+        NOTE("past_index", "old models", NULL), NOTE("sharded_ddp", "several devices", NULL),      \
+        NOTE("tpu_num_cores", "several devices", NULL),                                            \
+        NOTE("tpu_metrics_debug", "debugging", NULL),                                              \
+        NOTE("use_legacy_prediction_loop", "old models", NULL),                                    \
+        NOTE("mp_parameters", "several devices", NULL),                                            \
+        NOTE("ray_scope", "search of settings", NULL),                                             \
+        NOTE("packing_strategy", "fill rows with several examples", NULL),                         \
+        NOTE("eval_packing", "fill rows with several examples", NULL),                             \
+        NOTE("pad_to_multiple_of", "padding of rows", NULL),                                       \
+        NOTE("pad_token", "padding of rows", NULL),                                                \
+        NOTE("dataset_kwargs", "preparing rows", NULL),                                            \
+        NOTE("dataset_batch_size", "rows tokenised at a time", NULL),                              \
+        NOTE("num_of_sequences", "filling of rows", NULL),                                         \
+        NOTE("chars_per_token", "filling of rows", NULL),                                          \
+        NOTE("model_init_kwargs", "loading the model", NULL),                                      \
+        NOTE("router_aux_loss_coef", "mixtures of experts", NULL),                                 \
+        NOTE("activation_offloading", "memory of activations", NULL),                              \
+        NOTE("use_mps_device", "no accelerator", NULL),                                            \
+        NOTE("push_to_hub_model_id", "upload to the hub", NULL),                                   \
+        NOTE("push_to_hub_organization", "upload to the hub", NULL),                               \
+        NOTE("push_to_hub_token", "upload to the hub", NULL),                                      \
+        NOTE("hub_model_id", "upload to the hub", NULL),                                           \
+        NOTE("hub_strategy", "upload to the hub", NULL),                                           \
+        NOTE("hub_token", "upload to the hub", NULL),                                              \
+        NOTE("hub_private_repo", "upload to the hub", NULL),                                       \
+        NOTE("hub_always_push", "upload to the hub", NULL),                                        \
+        NOTE("hub_revision", "upload to the hub", NULL),                                           \
+        NOTE("bf16_full_eval", "16-bit evaluation",                                                \
+             "bf16_full_eval: evaluation computes as training does"),                              \
+        NOTE("fp16_full_eval", "16-bit evaluation",                                                \
+             "fp16_full_eval: evaluation computes as training does"),                              \
+        NOTE("auto_find_batch_size", "smaller batches when memory is short",                       \
+             "auto_find_batch_size: memory is planned before the first step; micro_batch_tokens "  \
+             "sets it"),                                                                           \
+        NOTE("loss_type", "kind of loss",                                                          \
+             "loss_type: the loss is the mean over all targets (nll)"),                            \
+        NOTE("trust_remote_code", "run code of the model",                                         \
+             "trust_remote_code is not needed here: no code of a model repository is ever run"),   \
+        REFUSED("lr_scheduler_kwargs", "settings of the schedule",                                 \
+                "the schedules have no settings besides warmup_steps"),                            \
+        REFUSED("optim_args", "settings of the optimiser",                                         \
+                "give adam_beta1, adam_beta2, adam_epsilon, weight_decay"),                        \
+        REFUSED("optim_target_modules", "layers of the optimiser",                                 \
+                "choose layers with LoraConfig{ target_modules = ... }"),                          \
+        REFUSED("adafactor", "another optimiser", "leave it out: AdamW is used"),                  \
+        REFUSED("neftune_noise_alpha", "noise on embeddings", "leave it out"),                     \
+        REFUSED("push_to_hub", "upload to the hub",                                                \
+                "trainer:save_model(folder), then upload the folder"),                             \
+        REFUSED("deepspeed", "several devices", "one device is used; leave it out"),               \
+        REFUSED("fsdp", "several devices", "one device is used; leave it out"),                    \
+        REFUSED("parallelism_config", "several devices", "one device is used; leave it out"),      \
+        REFUSED("dataloader_drop_last", "leave out the last, smaller step",                        \
+                "every row is trained"),                                                           \
+        REFUSED("batch_eval_metrics", "metrics of your own",                                       \
+                "evaluation gives loss and token accuracy"),                                       \
+        REFUSED("include_for_metrics", "metrics of your own",                                      \
+                "evaluation gives loss and token accuracy"),                                       \
+        REFUSED("include_inputs_for_metrics", "metrics of your own",                               \
+                "evaluation gives loss and token accuracy")
+
 /* clang-format off */
 static const struct option plain_rows[] = {
     OUTPUT_ROWS,
@@ -145,7 +250,7 @@ static const struct option plain_rows[] = {
     BATCH_ROWS,
     ROW(learning_rate, FLOAT, "5e-5", .aliases = "lr", .min = 0, .max = 100,
         .doc = "peak learning rate"),
-    OPTIMISER_ROWS, SAVE_ROWS, TEXT_ROWS, NOTE_ROWS,
+    OPTIMISER_ROWS, SAVE_ROWS, TEXT_ROWS, NOTE_ROWS, OTHER_ROWS,
 };
 
 static const struct option sft_rows[] = {
@@ -155,7 +260,7 @@ static const struct option sft_rows[] = {
     BATCH_ROWS,
     ROW(learning_rate, FLOAT, "2e-5", .aliases = "lr", .min = 0, .max = 100,
         .doc = "peak learning rate"),
-    OPTIMISER_ROWS, SAVE_ROWS, TEXT_ROWS, NOTE_ROWS,
+    OPTIMISER_ROWS, SAVE_ROWS, TEXT_ROWS, NOTE_ROWS, OTHER_ROWS,
 };
 /* clang-format on */
 
