@@ -101,13 +101,14 @@ static void print_format(lua_State *L, const struct row_format *f, const struct 
                          const struct row_options *o, const char *chat_template)
 {
     char text[300];
-    bool pair = f->shape != ROW_TEXT && f->shape != ROW_MESSAGES;
+    bool pair = f->shape != ROW_TEXT && f->shape != ROW_MESSAGES && f->shape != ROW_IDS;
     if (f->shape == ROW_TEXT)
         return;
     row_format_describe(f, t, text, sizeof text);
     bind_note(L, "rows: %s %s learned: %s", text, bind_terminal.utf8 ? "\xC2\xB7" : "-",
               o->assistant_only            ? "what the assistant says"
               : pair && o->completion_only ? "the answer"
+              : f->shape == ROW_IDS        ? "as labels and masks say"
                                            : "all of it");
     if (f->tools >= 0 && chat_template && !strstr(chat_template, "tools"))
         bind_note(L, "note: the chat template does not use tools: the column '%s' is left out",

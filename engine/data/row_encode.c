@@ -300,6 +300,93 @@ out:
     return status;
 }
 
+/* --- ids --------------------------------------------------------------------------------------- */
+
+/* A list beside the ids, of the same length; false in *there when there is no such column. */
+static int take_beside(struct row_encoder *e, const char *name, int64_t count, int64_t row,
+                       struct rows *out, bool *there)
+{
+    int64_t place = table_place(e->table, name);
+    out->count = 0;
+    *there = place >= 0 && e->table->columns[place]->type == COLUMN_JSON;
+    if (!*there)
+        return OK;
+    TRY(row_numbers(e->table, place, row, out));
+    if (out->count == count)
+        return OK;
+    return fail(ERR_ARG, "row %" PRId64 ": column '%s' has %" PRId64 " values, input_ids %" PRId64,
+                row + 1, name, out->count, count);
+}
+
+/* Leaves out what attention_mask leaves out (padding), and marks what is learned. */
+static int mask_ids(struct row_encoder *e, const struct rows *ids, int64_t row)
+{
+    static const char *const names[] = {"attention_mask", "labels", "completion_mask",
+                                        "assistant_masks"};
+    struct rows list = {0};
+    int status = OK;
+    bool there;
+    unsigned char *keep = mem_calloc((size_t)ids->count, 1), *learn = e->learn;
+    if (!keep)
+        return ERR_MEMORY;
+    memset(keep, 1, (size_t)ids->count);
+    memset(learn, 1, (size_t)ids->count);
+    for (int k = 0; k < 4; k++) {
+        TRY_OUT(take_beside(e, names[k], ids->count, row, &list, &there));
+        for (int64_t i = 0; there && i < ids->count; i++) {
+            int64_t v = list.at[i];
+            if (k == 0)
+                keep[i] = v != 0;
+            else
+                learn[i] = learn[i] && (k == 1 ? v != -100 : v != 0);
+            if (k == 1 && v != -100 && v != ids->at[i]) {
+                status = fail(ERR_ARG,
+                              "row %" PRId64 ": labels[%" PRId64 "] is %" PRId64
+                              ", wanted -100 or the id at its place, %" PRId64
+                              "; hint: labels are not shifted",
+                              row + 1, i + 1, v, ids->at[i]);
+                goto out;
+            }
+        }
+    }
+    e->ids.count = 0;
+    for (int64_t i = 0; i < ids->count; i++)
+        if (keep[i]) {
+            learn[e->ids.count] = learn[i];
+            TRY_OUT(id_list_add(&e->ids, (int32_t)ids->at[i]));
+        }
+out:
+    mem_free(keep);
+    rows_free(&list);
+    return status;
+}
+
+static int encode_ids(struct row_encoder *e, int64_t row, struct examples *to)
+{
+    struct rows ids = {0};
+    int32_t size = tokenizer_size(e->tokenizer);
+    int status = row_numbers(e->table, e->format.first, row, &ids);
+    for (int64_t i = 0; i < ids.count && !status; i++)
+        if (ids.at[i] < 0 || ids.at[i] >= size)
+            status = fail(ERR_ARG,
+                          "row %" PRId64 ": input_ids[%" PRId64 "] is %" PRId64
+                          ", the tokenizer has ids 0 to %d",
+                          row + 1, i + 1, ids.at[i], (int)size - 1);
+    if (!status) {
+        e->ids.count = ids.count;
+        status = learn_room(e);
+        e->ids.count = 0;
+    }
+    if (!status)
+        status = mask_ids(e, &ids, row);
+    if (!status && e->ids.count == 0)
+        lint_add(e->lint, LINT_EMPTY, row);
+    if (!status)
+        status = finish(e, row, to);
+    rows_free(&ids);
+    return status;
+}
+
 int row_encode(struct row_encoder *e, int64_t row, struct examples *to)
 {
     size_t length;
@@ -314,6 +401,8 @@ int row_encode(struct row_encoder *e, int64_t row, struct examples *to)
     case ROW_MESSAGES:
     case ROW_CHAT_PAIR:
         return encode_conversation(e, row, to);
+    case ROW_IDS:
+        return encode_ids(e, row, to);
     }
     return fail(ERR_INTERNAL, "row shape %d", (int)e->format.shape);
 }

@@ -94,6 +94,11 @@ static int nothing_found(const struct table *t)
         return fail(ERR_ARG, "rows of chosen and rejected answers are for preference training, "
                              "which is not there; hint: rename_column(\"chosen\", \"messages\") "
                              "learns the chosen ones");
+    if (text_place(t, "messages") >= 0 || text_place(t, "conversations") >= 0)
+        return fail(ERR_ARG,
+                    "the conversations are texts, wanted lists; hint: DataFrame(ds):astype(\"%s\", "
+                    "\"json\") reads them",
+                    text_place(t, "messages") >= 0 ? "messages" : "conversations");
     list[0] = '\0';
     for (int64_t i = 0; i < t->width && used + 80 < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%.60s (%s)", i ? ", " : "",
@@ -104,13 +109,23 @@ static int nothing_found(const struct table *t)
                 used ? list : "no columns at all");
 }
 
+static bool find_ids(const struct table *t, struct row_format *out)
+{
+    out->first = nested_place(t, "input_ids");
+    out->second = nested_place(t, "labels");
+    out->shape = ROW_IDS;
+    if (out->first < 0)
+        out->second = -1;
+    return out->first >= 0;
+}
+
 int row_format_find(const struct table *t, const char *column, struct row_format *out)
 {
     struct row_format f = {.second = -1, .input = -1, .tools = -1, .kwargs = -1};
     bool found = true;
     if (column)
         TRY(by_column(t, column, &f));
-    else if (!find_messages(t, &f)) {
+    else if (!find_ids(t, &f) && !find_messages(t, &f)) {
         TRY(find_pair(t, &f, &found));
         if (!found && (table_place(t, "text") >= 0 || table_place(t, "Text") >= 0)) {
             TRY(by_column(t, table_place(t, "text") >= 0 ? "text" : "Text", &f));
@@ -146,6 +161,9 @@ void row_format_describe(const struct row_format *f, const struct table *t, char
     case ROW_MESSAGES:
         snprintf(out, bytes, "'%.60s' is a conversation%s, written with the chat template", first,
                  tools);
+        return;
+    case ROW_IDS:
+        snprintf(out, bytes, "token ids%s", f->second < 0 ? "" : " with labels");
         return;
     case ROW_CHAT_PAIR:
         snprintf(out, bytes,

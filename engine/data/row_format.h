@@ -1,13 +1,13 @@
 /* row_format.h -- which columns of a table hold what is learned, and in what shape.
  *
  * Recognised, the first that fits: the column that was asked for (text, or lists of messages);
- * messages or conversations; prompt and completion (texts, or lists of messages); text; instruction
+ * input_ids (rows that were tokenised already); messages or conversations; prompt and completion (texts, or lists of messages); text; instruction
  * with output or response, and input or context (the Alpaca prompt is made of them). */
 #ifndef ENGINE_DATA_ROW_FORMAT_H
 #define ENGINE_DATA_ROW_FORMAT_H
 
 #include "engine/core/value.h"
-#include "engine/data/table.h"
+#include "engine/data/rows.h"
 
 enum row_shape {
     ROW_TEXT,      /* one text, all of it learned */
@@ -15,12 +15,13 @@ enum row_shape {
     ROW_ALPACA,    /* instruction, input, output */
     ROW_MESSAGES,  /* a conversation */
     ROW_CHAT_PAIR, /* prompt and completion as conversations */
+    ROW_IDS,       /* token ids, perhaps with labels or masks */
 };
 
 struct row_format {
     enum row_shape shape;
     int64_t first;  /* text, prompt, instruction or messages: places of columns */
-    int64_t second; /* completion or output; else -1 */
+    int64_t second; /* completion, output or labels; else -1 */
     int64_t input;  /* of the Alpaca prompt, or -1 */
     int64_t tools;  /* beside conversations, or -1 */
     int64_t kwargs; /* chat_template_kwargs beside them: variables of the template; or -1 */
@@ -45,6 +46,10 @@ void row_alpaca_prompt(const char *instruction, size_t length, const char *input
  * function_call. Content that is a list of text parts is joined. An empty list for null. Other keys
  * stay as they are. ERR_ARG names row, place, key, what was found and what is wanted. */
 int row_messages(const struct table *t, int64_t column, int64_t row, struct value **out) MUST_CHECK;
+
+/* The lists of whole numbers in a cell, added to 'out'; null is an empty one. ERR_ARG names row and
+ * column. */
+int row_numbers(const struct table *t, int64_t column, int64_t row, struct rows *out) MUST_CHECK;
 
 /* The tools of a row: a list, from a nested column or a text with JSON; *out is NULL when there are
  * none. */

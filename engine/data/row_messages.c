@@ -183,6 +183,29 @@ int row_messages(const struct table *t, int64_t column, int64_t row, struct valu
     return status;
 }
 
+int row_numbers(const struct table *t, int64_t column, int64_t row, struct rows *out)
+{
+    struct json j;
+    size_t length;
+    int64_t n = 0;
+    const char *text = column_text(t->columns[column], row, &length);
+    int status = OK;
+    if (!text)
+        return OK;
+    json_begin(&j, text, length, NULL);
+    TRY_OUT(json_open(&j, JSON_ARRAY, NULL));
+    while (json_more(&j)) {
+        TRY_OUT(json_take_int(&j, "a value", &n));
+        TRY_OUT(rows_add(out, n));
+    }
+out:
+    json_free(&j);
+    if (status && status != ERR_MEMORY)
+        status = fail(ERR_ARG, "row %" PRId64 ": column '%.60s': wanted a list of whole numbers",
+                      row + 1, t->names[column]);
+    return status;
+}
+
 /* The value of a cell, which must be of a kind; NULL for none and for an empty one. */
 static int beside(const struct table *t, int64_t column, int64_t row, enum value_kind kind,
                   const char *wanted, struct value **out)

@@ -247,6 +247,35 @@ static void test_conversations(void **state)
     tokenizer_free(m.t);
 }
 
+static void test_ids(void **state)
+{
+    (void)state;
+    struct made m = {.t = make_tokenizer(true)};
+    expect(&m, "{\"input_ids\": [256, 97, 98, 257]}", &plain, "[<s>ab</s>]"); /* as they are */
+    expect(&m, "{\"input_ids\": [97, 98], \"labels\": [-100, 98]}", &plain, "a[b]");
+    expect(&m,
+           "{\"input_ids\": [97, 98, 99], \"completion_mask\": [0, 1, 1], "
+           "\"assistant_masks\": [0, 0, 1]}",
+           &plain, "ab[c]");
+    expect(&m,
+           "{\"input_ids\": [0, 0, 97, 98], \"attention_mask\": [0, 0, 1, 1], \"labels\": "
+           "[-100, -100, -100, 98]}",
+           &plain, "a[b]"); /* padding is left out */
+    expect(&m, "{\"input_ids\": []}\n{\"input_ids\": null}\n{\"input_ids\": [97, 98]}", &plain,
+           "[ab]");
+    assert_int_equal(m.lint.found[LINT_EMPTY].count, 2);
+    refuse(&m, "{\"input_ids\": [97], \"labels\": [98]}", &plain,
+           "row 1: labels[1] is 98, wanted -100");
+    refuse(&m, "{\"input_ids\": [97, 98], \"labels\": [98]}", &plain, "has 1 values, input_ids 2");
+    refuse(&m, "{\"input_ids\": [97, 1000]}", &plain,
+           "row 1: input_ids[2] is 1000, the tokenizer has");
+    refuse(&m, "{\"input_ids\": [97, -1]}", &plain, "input_ids[2] is -1");
+    refuse(&m, "{\"input_ids\": [97, \"a\"]}", &plain,
+           "column 'input_ids': wanted a list of whole");
+    refuse(&m, "{\"messages\": \"[]\"}", &plain, "astype(\"messages\", \"json\")");
+    tokenizer_free(m.t);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -419,10 +448,11 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_texts),       cmocka_unit_test(test_pairs),
-        cmocka_unit_test(test_alpaca),      cmocka_unit_test(test_conversations),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_lint),
-        cmocka_unit_test(test_alpaca_text), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_texts),     cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_alpaca),    cmocka_unit_test(test_conversations),
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_lint),
+        cmocka_unit_test(test_ids),       cmocka_unit_test(test_alpaca_text),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,7 @@ local function trainer_of(rows, config, options)
     local args = { max_steps = 1, output_dir = folder .. "/out" }
     for k, v in pairs(config or {}) do args[k] = v end
     local t = { model = AutoModelForCausalLM.from_pretrained("tests/golden/llama_tied_gqa.gguf"), args = SFTConfig(args),
-        train_dataset = Dataset.from_list(rows), processing_class = tokenizer, peft_config = LoraConfig{ r = 2 } }
+        train_dataset = rows and Dataset.from_list(rows), processing_class = tokenizer, peft_config = LoraConfig{ r = 2 } }
     for k, v in pairs(options or {}) do t[k] = v end
     return SFTTrainer(t)
 end
@@ -74,6 +74,16 @@ function test.shapes()
     equal(marked(trainer_of({ { turns = chat } }, { dataset_text_field = "turns" }), 1), all)
     equal(marked(trainer_of({ { n = 7 } }, nil, { formatting_func = function(row) return "n " .. row.n end }), 1),
         "n[ 7<|end|>]")
+end
+
+function test.tokenised()
+    local ds = Dataset.from_list{ { q = "why", a = "so" } }:map(function(row)
+        local ids = tokenizer(row.q .. row.a).input_ids
+        local labels = {}
+        for i, id in ipairs(ids) do labels[i] = i <= #row.q and -100 or id end
+        return { input_ids = ids, labels = labels }
+    end, { remove_columns = { "q", "a" } })
+    equal(marked(trainer_of(nil, nil, { train_dataset = ds }), 1), "why[so]")
 end
 
 function test.options()
