@@ -43,9 +43,10 @@ static int check(const struct lora *l)
     };
     if (l->copies)
         return refuse(l, kinds[l->copy[0].kind], l->copy[0].name);
+    /* llama.cpp knows a tied model's two uses of the weight by one name, and stops at the other */
     for (int64_t i = 0; i < l->count; i++)
-        if (l->layers[i].module->kind == MODULE_HEAD && l->layers[i].module->tied)
-            return refuse(l, "the head of a tied model", l->layers[i].module->name);
+        if (l->layers[i].module->kind != MODULE_LINEAR && l->model->head->tied)
+            return refuse(l, "embedding or head of a tied model", l->layers[i].module->name);
     return OK;
 }
 

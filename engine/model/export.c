@@ -190,7 +190,7 @@ int export_check_room(const char *path, int64_t bytes)
 {
     int64_t free_bytes;
     TRY(file_free_bytes(path, &free_bytes));
-    double wanted = (double)bytes * 1.02 + 65536;
+    double wanted = (double)bytes * 1.1 + 65536;
     if ((double)free_bytes >= wanted)
         return OK;
     return fail(ERR_IO,

@@ -211,8 +211,16 @@ static int rope_settings(struct gguf *g, struct model_config *c)
                     "rotary embedding of %" PRId64 " of %" PRId64 " dimensions cannot be used",
                     rotated, c->head_dim);
     copy_text(g, "llama.rope.scaling.type", kind, sizeof kind);
-    if (!kind[0] || !strcmp(kind, "none"))
+    if (!strcmp(kind, "none"))
         return OK;
+    if (!kind[0]) { /* older files: a factor without a type is linear, 0 means none */
+        TRY(gguf_float_or(g, "llama.rope.scale_linear", 1, &c->rope.factor));
+        TRY(gguf_float_or(g, "llama.rope.scaling.factor", c->rope.factor, &c->rope.factor));
+        if (c->rope.factor == 0)
+            c->rope.factor = 1;
+        c->rope.kind = c->rope.factor == 1 ? ROPE_DEFAULT : ROPE_LINEAR;
+        return OK;
+    }
     if (!strcmp(kind, "yarn"))
         return yarn_settings(g, c);
     if (strcmp(kind, "linear"))

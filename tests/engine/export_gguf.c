@@ -2,7 +2,7 @@
  * are those that llama.cpp looks for, and what cannot be said is refused. */
 #include "engine/adapt/lora_gguf.h"
 #include "engine/core/file.h"
-#include "engine/formats/gguf.h"
+#include "engine/formats/gguf_write.h"
 #include "engine/model/gguf_names.h"
 #include "engine/model/save_gguf.h"
 #include "engine/text/tokenizer.h"
@@ -150,6 +150,64 @@ static void yarn_factor(void **state)
     CHECK(file_remove(path));
     util_context_free(ctx);
     tokenizer_free(t);
+}
+
+static int copy_tensor(void *ctx, const struct gguf_write_entry *e, void *bytes)
+{
+    return gguf_read_tensor(ctx, gguf_find_tensor(ctx, e->name), bytes);
+}
+
+/* A copy of a file without the key 'left_out', with an f32 key more. */
+static void change_key(const char *from, const char *to, const char *left_out, const char *key,
+                       float value)
+{
+    struct gguf *g;
+    struct gguf_write w = {0};
+    struct gguf_write_entry entries[64] = {{0}};
+    CHECK(gguf_open(from, &g));
+    int64_t n = gguf_tensor_count(g);
+    assert_true(n <= 64);
+    for (int64_t i = 0; i < gguf_value_count(g); i++)
+        if (strcmp(gguf_value(g, i)->key, left_out))
+            gguf_write_copy(&w, gguf_value(g, i));
+    if (key)
+        gguf_write_f32(&w, key, value);
+    for (int64_t i = 0; i < n; i++) {
+        const struct gguf_tensor *t = gguf_tensor(g, i);
+        entries[i] = (struct gguf_write_entry){.name = t->name, .type = t->type, .ndim = t->ndim};
+        memcpy(entries[i].shape, t->shape, sizeof t->shape);
+    }
+    CHECK(gguf_write_save(&w, to, entries, n, copy_tensor, g));
+    gguf_write_free(&w);
+    gguf_close(g);
+}
+
+/* Older files have a factor and no type of scaling: linear. */
+static void older_scaling(void **state)
+{
+    (void)state;
+    static const char from[] = "tests/golden/llama_linear.gguf";
+    struct context *ctx = util_context("cpu", DT_F32, 1);
+    struct model *m = open_model(ctx, from), *old;
+    const char *path = temp_path("old.gguf"), *older = temp_path("older.gguf");
+    change_key(from, path, "llama.rope.scaling.type", NULL, 0);
+    old = open_model(ctx, path);
+    assert_int_equal(old->config.rope.kind, ROPE_LINEAR);
+    assert_true(apart(m, old) == 0);
+    model_release(old);
+    change_key(path, older, "llama.rope.scaling.factor", "llama.rope.scale_linear", 4);
+    old = open_model(ctx, older);
+    assert_true(apart(m, old) == 0);
+    model_release(old);
+    change_key(path, older, "llama.rope.scaling.factor", NULL, 0);
+    old = open_model(ctx, older);
+    assert_int_equal(old->config.rope.kind, ROPE_DEFAULT);
+    assert_true(apart(m, old) > 1e-4);
+    model_release(old);
+    model_release(m);
+    CHECK(file_remove(path));
+    CHECK(file_remove(older));
+    util_context_free(ctx);
 }
 
 static void keys(void **state)
@@ -456,6 +514,7 @@ static void adapters_refused(void **state)
     static const char *const saved[] = {"target_modules", "q_proj", "modules_to_save", "lm_head",
                                         NULL};
     static const char *const head[] = {"target_modules", "q_proj,lm_head", NULL};
+    static const char *const table[] = {"target_modules", "embed_tokens", NULL};
     const char *path = temp_path("refused.gguf");
     struct context *ctx = util_context("cpu", DT_F32, 1);
     struct model *m = golden_model(ctx, "llama_untied_mha");
@@ -469,6 +528,8 @@ static void adapters_refused(void **state)
     model_release(m);
     m = golden_model(ctx, "llama_tied_gqa");
     expect_refused(lora_save_gguf(adapter(m, head), path), ERR_ARG, "tied");
+    lora_detach(m);
+    expect_refused(lora_save_gguf(adapter(m, table), path), ERR_ARG, "tied");
     model_release(m);
     CHECK(file_remove(path));
     util_context_free(ctx);
@@ -486,6 +547,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(every_model, no_leak),
         cmocka_unit_test_teardown(yarn_factor, no_leak),
+        cmocka_unit_test_teardown(older_scaling, no_leak),
         cmocka_unit_test_teardown(keys, no_leak),
         cmocka_unit_test_teardown(blocks, no_leak),
         cmocka_unit_test_teardown(refused, no_leak),
