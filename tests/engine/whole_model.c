@@ -313,6 +313,52 @@ static void dropout_is_real(void **state)
 
 /* --- head ------------------------------------------------------------------------------------ */
 
+/* Dropout reaches the head's own adapter: with no other, training and evaluation differ, and the
+ * mask of another epoch is another. */
+static void head_dropout(void **state)
+{
+    (void)state;
+    static const struct setup alone = {"lora, head alone", &untied, "lm_head", 0.3};
+    struct rig r;
+    rig_open(&r, &alone, "ref", DT_F64);
+    double trained = value_of(&r), again = value_of(&r);
+    r.b.training = false;
+    double evaluated = value_of(&r);
+    r.b.training = true;
+    r.b.dropout.epoch++;
+    double next_epoch = value_of(&r);
+    assert_true(trained == again);
+    assert_true(fabs(trained - evaluated) > 1e-6);
+    assert_true(fabs(trained - next_epoch) > 1e-6);
+    rig_close(&r);
+}
+
+/* Loss and gradients are the same in one piece and in pieces of 16 rows. */
+static void chunked_loss(void **state)
+{
+    (void)state;
+    static const struct tiny_rows many = {8, {9, 8, 9, 7, 9, 8, 9, 8}, 3, true};
+    for (int i = 0; i < COUNT_OF(setups); i++) {
+        struct rig r;
+        double *g[2], loss[2];
+        int64_t n;
+        for (int k = 0; k < 2; k++) {
+            rig_open(&r, &setups[i], "ref", DT_F64);
+            batch_free(&r.b);
+            r.b = tiny_batch(r.m, &many, -1);
+            assert_true(r.b.targets > 40);
+            r.ctx->logits_bytes = k; /* 1: as few rows as can be */
+            g[k] = one_step(&r, &loss[k], &n);
+            rig_close(&r);
+        }
+        assert_true(fabs(loss[0] - loss[1]) <= 1e-13 * fabs(loss[0]));
+        if (!(util_rel_l2(g[1], g[0], n) <= 1e-13))
+            fail_msg("%s: gradients differ by %g", setups[i].name, util_rel_l2(g[1], g[0], n));
+        mem_free(g[0]);
+        mem_free(g[1]);
+    }
+}
+
 /* The fused loss equals the one computed from whole logits. */
 static void fused_loss_of(const struct setup *setup)
 {
@@ -444,7 +490,8 @@ int main(void)
         EACH(differences),           EACH(guard_is_ref),         EACH(cpu_is_near),
         EACH(reused_memory),         EACH(drop_changes_nothing), EACH(packed_is_separate),
         TEST(dropout_is_real, NULL), TEST(fused_loss, NULL),     TEST(no_targets, NULL),
-        TEST(what_is_dropped, NULL), TEST(window_reaches, NULL),
+        TEST(head_dropout, NULL),    TEST(chunked_loss, NULL),   TEST(what_is_dropped, NULL),
+        TEST(window_reaches, NULL),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
