@@ -151,6 +151,10 @@ static void check_merge(struct fixture *f)
     CHECK(tensor_read_double(t, before));
     tensor_release(t);
     CHECK(merge_adapter(f->m, &o, &report));
+    bool one = f->m->head->linear.weight == f->m->embedding->linear.weight;
+    assert_int_equal(f->m->head->tied, one); /* a head of its own is walked and saved */
+    assert_int_equal(f->m->config.tie_word_embeddings, one);
+    assert_int_equal(report.untied, tied && !one);
     t = logits_of(f);
     CHECK(tensor_read_double(t, merged));
     tensor_release(t);
@@ -160,6 +164,7 @@ static void check_merge(struct fixture *f)
     assert_int_equal(merge_adapter(f->m, &o, &report), ERR_ARG);
     merge_undo(lora_set_of(f->m));
     assert_int_equal(f->m->config.tie_word_embeddings, tied);
+    assert_int_equal(f->m->head->tied, tied);
     t = logits_of(f);
     CHECK(tensor_read_double(t, after));
     tensor_release(t);
