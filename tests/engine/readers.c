@@ -415,6 +415,53 @@ static void test_public_files(void **state)
     assert_int_equal(file_open_count(), 0);
 }
 
+/* Every file of the public JSON suite as the value of a row of JSON lines: those that must be refused
+ * are, with the row's line, and those that must be accepted are, but for a key that comes twice. */
+static void test_json_suite(void **state)
+{
+    (void)state;
+    const char *folder = shared_path("data/json_test_suite/test_parsing");
+    struct file_names names;
+    int accepted = 0, refused = 0;
+    if (!folder)
+        skip();
+    assert_int_equal(file_list(folder, &names), OK);
+    for (int64_t i = 0; i < names.count; i++) {
+        const char *name = names.items[i];
+        char path[1400], *bytes;
+        size_t length;
+        struct buffer text = {0};
+        struct table *t = NULL;
+        snprintf(path, sizeof path, "%s/%s", folder, name);
+        assert_int_equal(file_read(path, 0, &bytes, &length), OK);
+        buffer_text(&text, "{\"v\": null}\n{\"v\": ");
+        buffer_add(&text, bytes, length);
+        buffer_text(&text, "}\n");
+        mem_free(bytes);
+        assert_int_equal(text.status, OK);
+        int status = reader("jsonl")->read(text.bytes, (size_t)text.length, &defaults, &t);
+        bool words = strstr(name, "NaN") || strstr(name, "infinity.json");
+        bool twice = strstr(name, "duplicated_key") != NULL;
+        bool lines = memchr(text.bytes + 13, '\n', (size_t)text.length - 14) != NULL;
+        if (name[0] == 'y' && !twice && !lines && status)
+            fail_msg("%s: refused: %s", name, status_message());
+        if (name[0] == 'n' && !words && !status)
+            fail_msg("%s: accepted", name);
+        if (twice && !status)
+            fail_msg("%s: accepted", name);
+        if (status && !strstr(status_message(), "line "))
+            fail_msg("%s: '%s' names no line", name, status_message());
+        accepted += !status;
+        refused += status != OK;
+        if (!status)
+            table_free(t);
+        buffer_free(&text);
+    }
+    file_names_free(&names);
+    assert_int_equal(accepted + refused, 318);
+    assert_true(accepted >= 90 && refused >= 180);
+}
+
 static void test_casts(void **state)
 {
     (void)state;
@@ -444,7 +491,7 @@ int main(void)
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_names),
         cmocka_unit_test(test_damage),       cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_casts),        cmocka_unit_test(test_writing),
-        cmocka_unit_test(test_public_files),
+        cmocka_unit_test(test_public_files), cmocka_unit_test(test_json_suite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
