@@ -588,6 +588,11 @@ const struct lua_method frame_verbs[] = {
      &to_csv_options},
     {"groupby", groupby_make, "df:groupby(\"A\"):agg{ Price = \"mean\" }",
      "Groups rows by one column or a list of them, to be aggregated.", NULL},
+    {"merge", groupby_merge, "df:merge(other, {on = \"A\", how = \"inner\"})",
+     "Two frames side by side, their rows matched by the values of columns; other columns of one "
+     "name "
+     "get the endings _x and _y.",
+     &merge_options},
     {"to_json", verb_to_json, "df:to_json(path, {orient = \"records\", lines = true})",
      "Writes a JSON file, at once or not at all; without a path the text is returned. Floats that "
      "are no number are written as null.",

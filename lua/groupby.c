@@ -1,6 +1,7 @@
-/* groupby.c -- the class GroupBy: what df:groupby gives. */
+/* groupby.c -- the class GroupBy: what df:groupby gives; and df:merge. */
 #include "lua/groupby.h"
 #include "engine/data/group.h"
+#include "engine/data/merge.h"
 #include "engine/data/print.h"
 #include "lua/cells.h"
 #include "lua/frame.h"
@@ -181,6 +182,77 @@ static int show(lua_State *L)
         lua_pushfstring(L, "%s%s", i ? ", " : "", g->keys->names[i]);
     lua_pushliteral(L, " }");
     lua_concat(L, (int)g->keys->width + 2);
+    return 1;
+}
+
+/* --- merge -------------------------------------------------------------------------------------------- */
+
+struct merge {
+    char *how;
+};
+static const struct option merge_rows[] = {
+    OPTION(struct merge, how, TEXT, "inner", .choices = "inner,left,outer",
+           .doc = "which rows stay: those with a match, all of this frame, or all of both"),
+    {.name = "on", .type = OPTION_OBJECT, .doc = "columns to match by; default: all names in both"},
+    {.name = "left_on", .type = OPTION_OBJECT, .doc = "the columns in this frame"},
+    {.name = "right_on", .type = OPTION_OBJECT, .doc = "and what they are called in the other"},
+};
+const struct option_table merge_options = {"merge", "How two frames are matched.", merge_rows, 4,
+                                           sizeof(struct merge)};
+
+/* Pushes a list of the names that both tables have. */
+static void push_common(lua_State *L, const struct table *a, const struct table *b)
+{
+    lua_Integer n = 0;
+    lua_newtable(L);
+    for (int64_t i = 0; i < a->width; i++)
+        if (table_place(b, a->names[i]) >= 0) {
+            lua_pushstring(L, a->names[i]);
+            lua_rawseti(L, -2, ++n);
+        }
+    if (n == 0)
+        bind_error(L, "merge: the frames have no column of one name; hint: {left_on = \"A\", "
+                      "right_on = \"B\"}");
+}
+
+int groupby_merge(lua_State *L)
+{
+    struct table *a = frame_arg(L, 1)->table, *b = frame_table_at(L, 2);
+    int64_t count, right_count;
+    char found[80];
+    lua_settop(L, 3);
+    if (!b)
+        return bind_error(L, "merge wants a DataFrame, found %s",
+                          bind_describe(L, 2, found, sizeof found));
+    struct merge *o = hold_options(L, &merge_options);
+    bind_options(L, 3, &merge_options, o);
+    bind_field(L, 3, &merge_options, "on");
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        bind_field(L, 3, &merge_options, "left_on");
+        bind_field(L, 3, &merge_options, "right_on");
+        if (lua_isnil(L, -1) != lua_isnil(L, -2))
+            return bind_error(L, "merge: left_on and right_on go together");
+    } else {
+        lua_pushvalue(L, -1);
+    }
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 2);
+        push_common(L, a, b);
+        lua_pushvalue(L, -1);
+    }
+    int right = lua_gettop(L);
+    const int64_t *at_a = cells_places(L, right - 1, a, "the first DataFrame", &count);
+    const int64_t *at_b = cells_places(L, right, b, "the second DataFrame", &right_count);
+    if (count != right_count || count == 0)
+        return bind_error(L, "merge: %" PRId64 " columns on one side, %" PRId64 " on the other",
+                          count, right_count);
+    struct frame *made = frame_new(L);
+    bind_check(L, table_merge(a, b, at_a, at_b, count,
+                              o->how[0] == 'i'   ? MERGE_INNER
+                              : o->how[0] == 'l' ? MERGE_LEFT
+                                                 : MERGE_OUTER,
+                              &made->table));
     return 1;
 }
 

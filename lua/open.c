@@ -67,6 +67,7 @@ const struct option_table *const option_tables[] = {
     &to_json_options,
     &show_row_options,
     &map_options,
+    &merge_options,
     &train_test_split_options,
     &to_string_options,
     &tokenizer_load_table,

@@ -71,6 +71,32 @@ function test.chats()
     equal(chats[1].messages[2].role, "assistant")
 end
 
+function test.merge()
+    local a = DataFrame{ { k = 1, v = "a" }, { k = 2, v = "b" }, { k = 2, v = "c" }, { v = "d" } }
+    local b = DataFrame{ { k = 2, w = 20 }, { k = 3, w = 30 }, { k = 2, w = 21 } }
+    equal(a:merge(b):to_dict("records"), { { k = 2, v = "b", w = 20 }, { k = 2, v = "b", w = 21 },
+        { k = 2, v = "c", w = 20 }, { k = 2, v = "c", w = 21 } })
+    local left = a:merge(b, { on = "k", how = "left" })
+    equal(#left, 6)
+    equal(left[1], { k = 1, v = "a" })
+    equal(left[6], { v = "d" })
+    local outer = a:merge(b, { how = "outer" })
+    equal(#outer, 7)
+    equal(outer[7], { k = 3, w = 30 })
+    local c = DataFrame{ { key = 1, v = 7 } }
+    local both = a:merge(c, { left_on = "k", right_on = "key" })
+    equal(both.columns, { "k", "v_x", "v_y" })
+    equal(both[1], { k = 1, v_x = "a", v_y = 7 })
+    equal(DataFrame{ { k = 1.0, x = 1 } }:merge(b:where("k = 9"), { on = "k" }).shape, { 0, 3 })
+    equal(#a:merge(DataFrame{ { w = 5 } }:merge(DataFrame{ { k = lorash.null, w = 5 } }), { on = "k" }), 1)
+    fails("no column of one name", a.merge, a, DataFrame{ { z = 1 } })
+    fails("did you mean 'k'", a.merge, a, b, { on = "kk" })
+    fails("go together", a.merge, a, b, { left_on = "k" })
+    fails("inner", a.merge, a, b, { how = "cross" })
+    fails("is int in one part and str", a.merge, a, DataFrame{ { k = "x" } })
+    fails("merge wants a DataFrame", a.merge, a, 5)
+end
+
 function test.mistakes()
     fails("groupby wants columns", df.groupby, df)
     fails("did you mean 'k'", df.groupby, df, "kk")
