@@ -343,7 +343,8 @@ static const char *short_name(const char *path)
 {
     size_t n = strlen(path);
     const char *slash = strrchr(path, '/');
-    bool file = n > 5 && (!strcmp(path + n - 5, ".gguf") || !strcmp(path + n - 5, ".json"));
+    bool file = n > 6 && (!strcmp(path + n - 5, ".gguf") || !strcmp(path + n - 5, ".json") ||
+                          !strcmp(path + n - 6, ".model"));
     return file && slash ? slash + 1 : path;
 }
 

@@ -84,25 +84,24 @@ static inline uint64_t see_merge(const struct bpe *b, int32_t left, int32_t righ
     return m;
 }
 
-/* Which characters stand before U+2581 inside tokens that merges make, by their last byte. */
+/* Which characters stand before U+2581 inside tokens, by their last byte. */
 static void find_cuts(struct bpe *b)
 {
     static const char blank[] = "\xE2\x96\x81";
     /* not where characters are dropped, which makes neighbours of others, nor across a run of unknown
      * ones that are one token */
     b->cuts = b->unk >= 0 && (!b->fuse_unk || vocab_find(b->vocab, blank, 3) >= 0);
-    for (uint64_t i = 0; b->cuts && i <= b->mask; i++) {
-        if (b->merges[i].pair == EMPTY)
+    for (int32_t id = 0; b->cuts && id < b->vocab->count; id++) {
+        const struct token *t = &b->vocab->tokens[id];
+        const char *p = t->spelling, *end = p ? p + t->spelling_length : p;
+        if (t->flags & TOKEN_ADDED)
             continue;
-        const struct token *t = &b->vocab->tokens[b->merges[i].id];
-        for (uint32_t k = 3; k + 3 <= t->spelling_length; k++)
-            if (!memcmp(t->spelling + k, blank, 3) && memcmp(t->spelling + k - 3, blank, 3) != 0)
-                b->no_cut[(uint8_t)t->spelling[k - 1] >> 3] |=
-                    (uint8_t)(1 << (t->spelling[k - 1] & 7));
-        for (uint32_t k = 1; k < 3 && k + 3 <= t->spelling_length; k++)
-            if (!memcmp(t->spelling + k, blank, 3))
-                b->no_cut[(uint8_t)t->spelling[k - 1] >> 3] |=
-                    (uint8_t)(1 << (t->spelling[k - 1] & 7));
+        while (p && (p = memmem(p, (size_t)(end - p), blank, 3)) != NULL) {
+            unsigned char before = p > t->spelling ? (unsigned char)p[-1] : 0;
+            if (p > t->spelling && !(p - t->spelling >= 3 && !memcmp(p - 3, blank, 3)))
+                b->no_cut[before >> 3] = (uint8_t)(b->no_cut[before >> 3] | 1 << (before & 7));
+            p += 3;
+        }
     }
 }
 

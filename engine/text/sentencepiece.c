@@ -301,5 +301,8 @@ int tokenizer_from_sentencepiece(const char *bytes, size_t length, const char *c
     struct tokenizer *t = tokenizer_new();
     if (!t)
         return ERR_MEMORY;
-    return tokenizer_ready(t, build(t, bytes, length), config, config_length, out);
+    int status = build(t, bytes, length);
+    if (!status && !config && t->model == MODEL_BPE && t->special[TOKENIZER_BOS] >= 0)
+        status = tokenizer_set_add_bos(t, true); /* as the models do whose vocabularies these are */
+    return tokenizer_ready(t, status, config, config_length, out);
 }

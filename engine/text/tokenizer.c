@@ -127,6 +127,8 @@ int tokenizer_add_merge(struct tokenizer *t, const char *left, size_t left_lengt
 static const char *find_blank(const struct tokenizer *t, const char *text, size_t length)
 {
     const char *first = length > 1 ? memchr(text + 1, ' ', length - 1) : NULL, *at = first;
+    if (!at || !memchr(at + 1, ' ', length - (size_t)(at + 1 - text)))
+        return at;
     while (at) {
         size_t left = (size_t)(at - text), right = length - left - 1;
         if (vocab_find(&t->vocab, text, left) >= 0 && vocab_find(&t->vocab, at + 1, right) >= 0)

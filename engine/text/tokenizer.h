@@ -30,6 +30,7 @@ int tokenizer_from_vocab(const char *vocab, size_t vocab_length, const char *mer
                          size_t merges_length, const char *config, size_t config_length,
                          struct tokenizer **out) MUST_CHECK;
 
+/* Without a configuration a BPE model puts its bos in front, as Llama and Mistral want it. */
 int tokenizer_from_sentencepiece(const char *bytes, size_t length, const char *config,
                                  size_t config_length, struct tokenizer **out) MUST_CHECK;
 

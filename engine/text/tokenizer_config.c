@@ -234,6 +234,8 @@ int tokenizer_read_config(struct tokenizer *t, const char *json, size_t length)
     for (int i = 0; i < 4; i++)
         if (c.special[i] != -2)
             t->special[i] = c.special[i];
+    if (t->has_scores && c.rebuilds && c.add_bos < 0) /* those classes do unless told otherwise */
+        c.add_bos = 1;
     if (c.rebuilds && c.add_bos >= 0 && t->special[TOKENIZER_BOS] >= 0)
         TRY(tokenizer_set_add_bos(t, c.add_bos));
     if (c.rebuilds && c.add_eos >= 0 && t->special[TOKENIZER_EOS] >= 0)

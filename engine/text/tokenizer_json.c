@@ -25,7 +25,8 @@ struct parts {
 
 static void begin(struct json *j, const struct parts *f, struct part p)
 {
-    json_begin_part(j, f->json, p.start, p.stop, NULL);
+    static const struct json_options options = {.duplicates = true}; /* the first pass saw them */
+    json_begin_part(j, f->json, p.start, p.stop, &options);
 }
 
 static int note(struct json *j, struct part *p)
@@ -161,8 +162,7 @@ static int read_model(struct tokenizer *t, struct json *j, struct parts *f)
 static int count_entries(const struct parts *f, struct part part, int64_t *out)
 {
     struct json j;
-    struct json_options options = {.duplicates = true}; /* the first pass has refused them */
-    json_begin_part(&j, f->json, part.start, part.stop, &options);
+    begin(&j, f, part);
     int status = json_next(&j);
     int64_t n = 0;
     bool list = !status && j.kind == JSON_ARRAY;
@@ -403,6 +403,8 @@ static int read_parts(struct tokenizer *t, struct parts *f)
     TRY(status);
     t->base_size = t->vocab.count;
     t->unigram.wide = t->unigram.all = true;
+    if (t->model == MODEL_BPE)
+        TRY(bpe_reserve(&t->bpe, (int64_t)t->vocab.count * 2)); /* most have no more */
     if (t->model == MODEL_BPE)
         TRY(with_part(t, f, f->merges, read_merges));
     TRY(with_part(t, f, f->unk, read_unk));

@@ -72,9 +72,9 @@ struct tokenizer {
     char *chat_template;
     struct tokenizer_file files[TOKENIZER_FILES];
     int file_count;
-    bool has_scores;     /* of a SentencePiece vocabulary */
-    bool space_prefix;   /* a blank is put in front of texts */
-    unsigned changed;    /* enum tokenizer_change: since it was loaded */
+    bool has_scores;   /* of a SentencePiece vocabulary */
+    bool space_prefix; /* a blank is put in front of texts */
+    unsigned changed;  /* enum tokenizer_change: since it was loaded */
 };
 
 /* An empty tokenizer for the loaders to fill; released by tokenizer_free at any state. */
