@@ -73,29 +73,30 @@ struct job {
 #define GEMV_ALL(name, bytes) GEMV_ROW(name, bytes) GEMV(name)
 BLOCK_FORMATS(GEMV_ALL)
 
-/* Formats of 256: a group of 32 at a time. */
-#define GEMV_K_ROW(name, type, bytes)                                  \
-    ROW_INLINE row_##name(const uint8_t *w, const struct row *r)       \
-    {                                                                  \
-        vf chain[BLOCK_VECTORS] = {{0}};                               \
-        const float *x = r->x;                                         \
-        for (int64_t k = r->k; k > 0; k -= QUANT_K, w += (bytes)) {    \
-            for (int line = 0; line < (bytes); line += 64)             \
-                __builtin_prefetch(w + AHEAD + line, 0, 3);            \
-            EACH(g, QUANT_K / BLOCK)                                   \
-            {                                                          \
-                vf v[BLOCK_VECTORS];                                   \
-                group_##name(w, g, v);                                 \
-                for (int i = 0; i < BLOCK_VECTORS; i++, x += VF_LANES) \
-                    chain[i] = vf_fma(v[i], vf_load(x), chain[i]);     \
-            }                                                          \
-        }                                                              \
-        for (int i = 1; i < BLOCK_VECTORS; i++)                        \
-            chain[0] = chain[0] + chain[i];                            \
-        return chain[0];                                               \
+/* Formats of 256: a group of 32 at a time. Too much code to be put in place four times. */
+#define GEMV_K_ROW(name, type, bytes)                                                     \
+    static __attribute__((noinline)) vf row_##name(const uint8_t *w, const struct row *r) \
+    {                                                                                     \
+        vf chain[BLOCK_VECTORS] = {{0}};                                                  \
+        const float *x = r->x;                                                            \
+        for (int64_t k = r->k; k > 0; k -= QUANT_K, w += (bytes)) {                       \
+            for (int line = 0; line < (bytes); line += 64)                                \
+                __builtin_prefetch(w + AHEAD + line, 0, 3);                               \
+            for (int g = 0; g < QUANT_K / BLOCK; g++) {                                   \
+                vf v[BLOCK_VECTORS];                                                      \
+                group_##name(w, g, v);                                                    \
+                for (int i = 0; i < BLOCK_VECTORS; i++, x += VF_LANES)                    \
+                    chain[i] = vf_fma(v[i], vf_load(x), chain[i]);                        \
+            }                                                                             \
+        }                                                                                 \
+        for (int i = 1; i < BLOCK_VECTORS; i++)                                           \
+            chain[0] = chain[0] + chain[i];                                               \
+        return chain[0];                                                                  \
     }
 #define GEMV_K(name, type, bytes) GEMV_K_ROW(name, type, bytes) GEMV(name)
+#if defined(CPU_AVX512) || defined(CPU_AVX2)
 QUANT_K_FORMATS(GEMV_K)
+#endif
 
 /* --- sums of whole numbers ------------------------------------------------------------------ */
 
@@ -271,8 +272,11 @@ static gemv_fn *gemv_of(const struct format *f)
     if (!strcmp(f->name, #format_name)) \
         return gemv_##format_name;
     BLOCK_FORMATS(GEMV_CHOOSE)
+#if defined(CPU_AVX512) || defined(CPU_AVX2)
 #define GEMV_K_CHOOSE(format_name, type, bytes) GEMV_CHOOSE(format_name, bytes)
     QUANT_K_FORMATS(GEMV_K_CHOOSE)
+#endif
+    (void)f;
     return NULL;
 }
 
