@@ -2,11 +2,11 @@
  * full disk, torn and swapped files; and what cannot be trusted is not resumed from. */
 #include "engine/train/checkpoint.h"
 #include "engine/core/file.h"
-#include "engine/train/checkpoint_folder.h"
+#include "engine/formats/safetensors.h"
 #include "engine/train/manifest.h"
 #include "engine/train/run_state.h"
-#include "kernels/base/mem.h"
 #include "engine/train/trainer_private.h"
+#include "kernels/base/mem.h"
 #include "tests/engine/run_util.h"
 
 #include <errno.h>
@@ -350,6 +350,91 @@ static void damaged_texts(void **state)
     run_folder_remove(folder);
 }
 
+/* --- tensors that do not fit ------------------------------------------------------------------- */
+
+enum change { KEEP, MISSING, EXTRA, SHAPE, DTYPE, CHANGES };
+
+static int copy_bytes(void *ctx, const struct safetensors_entry *e, void *bytes)
+{
+    struct safetensors *s = ctx;
+    int64_t i = e->tensor ? safetensors_find(s, e->tensor) : -1;
+    size_t n = (size_t)safetensors_bits(e->dtype) / 8;
+    for (int d = 0; d < e->ndim; d++)
+        n *= (size_t)e->shape[d];
+    memset(bytes, 0, n);
+    if (i < 0 || safetensors_tensor(s, i)->bytes > n)
+        return OK;
+    return safetensors_read(s, i, bytes);
+}
+
+/* Writes the state's tensors anew with one change, and a manifest that says so. */
+static void rewrite_state(const char *folder, enum change change, uint64_t run)
+{
+    char path[400];
+    struct safetensors *s;
+    snprintf(path, sizeof path, "%s/lorash_state.safetensors", folder);
+    CHECK(safetensors_open(path, &s));
+    int64_t count = safetensors_count(s), n = 0;
+    struct safetensors_entry *e = mem_calloc((size_t)count + 1, sizeof *e);
+    assert_non_null(e);
+    for (int64_t i = 0; i < count; i++) {
+        const struct safetensors_tensor *t = safetensors_tensor(s, i);
+        if (change == MISSING && i == 3)
+            continue;
+        e[n] = (struct safetensors_entry){.name = t->name, .dtype = t->dtype, .ndim = t->ndim};
+        e[n].tensor = (void *)(uintptr_t)t->name;
+        memcpy(e[n].shape, t->shape, sizeof t->shape);
+        if (change == SHAPE && i == 3)
+            e[n].shape[0]++;
+        if (change == DTYPE && i == 3)
+            e[n].dtype = "F64";
+        n++;
+    }
+    if (change == EXTRA)
+        e[n++] = (struct safetensors_entry){
+            .name = "state.0.more", .dtype = "F32", .ndim = 1, .shape = {2}};
+    CHECK(safetensors_save(path, e, n, NULL, copy_bytes, s));
+    mem_free(e);
+    safetensors_close(s);
+    CHECK(manifest_write(folder, 2, 1, run));
+}
+
+static void wrong_tensors(void **state)
+{
+    static const char *const told[CHANGES] = {[MISSING] = "has no ",
+                                              [EXTRA] = "this trainer needs",
+                                              [SHAPE] = ", wanted F32 of",
+                                              [DTYPE] = "is F64 of"};
+    struct buffer notes = {0};
+    (void)state;
+    for (enum change c = KEEP; c < CHANGES; c++) {
+        char folder[256], path[300];
+        const char *saved;
+        struct run r;
+        run_folder(folder);
+        run_open(&r, &small, folder);
+        run_start(&r);
+        run_to(&r, 2, 0);
+        CHECK(trainer_save(r.t, &saved));
+        snprintf(path, sizeof path, "%s", saved);
+        run_to(&r, 4, 0);
+        uint64_t before = run_hash(&r);
+        rewrite_state(path, c, r.t->run);
+        int status = checkpoint_resume(r.t, path, &notes);
+        if (c == KEEP) {
+            CHECK(status);
+        } else {
+            assert_int_equal(status, ERR_FORMAT);
+            if (!strstr(status_message(), told[c]))
+                fail_msg("change %d: %s", (int)c, status_message());
+            assert_true(run_hash(&r) == before);
+        }
+        run_close(&r);
+        run_folder_remove(folder);
+    }
+    buffer_free(&notes);
+}
+
 /* --- order, limits, killed runs --------------------------------------------------------------- */
 
 static int64_t count_of(const char *folder)
@@ -541,12 +626,12 @@ static int no_leak(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(every_file_call), TEST(every_allocation),
-        TEST(failing_resume),  TEST(full_disk),
-        TEST(damaged_files),   TEST(damaged_texts),
-        TEST(limits),          TEST(newest_is_last_written),
-        TEST(after_a_kill),    TEST(failed_save_pauses),
-        TEST(save_only_model),
+        TEST(every_file_call),        TEST(every_allocation),
+        TEST(failing_resume),         TEST(full_disk),
+        TEST(damaged_files),          TEST(damaged_texts),
+        TEST(wrong_tensors),          TEST(limits),
+        TEST(newest_is_last_written), TEST(after_a_kill),
+        TEST(failed_save_pauses),     TEST(save_only_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
