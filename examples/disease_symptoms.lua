@@ -3,7 +3,8 @@
 --   lorash examples/disease_symptoms.lua [rows.csv] [--model file.gguf] [--max_steps 5] ...
 --
 -- The CSV has the columns Name and Symptoms. Without one, examples/data/conditions.csv is used.
--- Every training option can be set on the command line; --help lists them.
+-- Every training option can be set on the command line; --help lists them. Interrupted, it writes a
+-- checkpoint and prints the command that goes on (--resume_from_checkpoint).
 
 local here = arg[0]:match("^(.*/)") or "./"
 local cache = (os.getenv("XDG_CACHE_HOME") or (os.getenv("HOME") or ".") .. "/.cache") .. "/lorash/"
