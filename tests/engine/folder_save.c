@@ -119,7 +119,7 @@ static void refused(void **state)
 static void faults(bool exists, int error)
 {
     char folder[512];
-    snprintf(folder, sizeof folder, "%s/%s", temp_folder(), place);
+    snprintf(folder, sizeof folder, "%s/%s", quick_folder(), place);
     for (int64_t n = 1;; n++) {
         OK_(file_remove_folder(folder));
         if (exists) {
@@ -172,7 +172,7 @@ static void no_memory(void **state)
 {
     (void)state;
     char folder[512];
-    snprintf(folder, sizeof folder, "%s/memory", temp_folder());
+    snprintf(folder, sizeof folder, "%s/memory", quick_folder());
     files = 1;
     memory_sweep(save_and_forget, folder);
     memory_sweep(save_and_forget, folder); /* it is there now */

@@ -56,19 +56,44 @@ const char *demo_model_path(void)
 
 static char folder_name[64];
 
-static void remove_folder(void)
+static char quick_name[64];
+
+static void remove_folder_of(const char *folder)
 {
     char path[512];
-    DIR *d = opendir(folder_name);
+    DIR *d = opendir(folder);
     struct dirent *e;
     while (d && (e = readdir(d))) {
-        snprintf(path, sizeof path, "%s/%s", folder_name, e->d_name);
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
         if (e->d_name[0] != '.' || (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")))
             unlink(path);
     }
     if (d)
         closedir(d);
-    rmdir(folder_name);
+    rmdir(folder);
+}
+
+static void remove_folder(void)
+{
+    remove_folder_of(folder_name);
+}
+
+static void remove_quick(void)
+{
+    remove_folder_of(quick_name);
+}
+
+const char *quick_folder(void)
+{
+    if (!quick_name[0]) {
+        snprintf(quick_name, sizeof quick_name, "/dev/shm/lorash-test-XXXXXX");
+        if (!mkdtemp(quick_name)) {
+            snprintf(quick_name, sizeof quick_name, "%s", temp_folder());
+            return quick_name;
+        }
+        atexit(remove_quick);
+    }
+    return quick_name;
 }
 
 const char *temp_folder(void)
