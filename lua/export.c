@@ -87,6 +87,22 @@ static void say(lua_State *L, const char *what, const char *path, int64_t weight
               bytes / 1e6);
 }
 
+/* What llama.cpp does otherwise with such a model. */
+static void note_limits(lua_State *L, const struct model_config *c)
+{
+    if (c->rope.kind == ROPE_DYNAMIC)
+        bind_note(
+            L,
+            "note: dynamic rotary scaling has no key in GGUF; the file is right up to %" PRId64
+            " tokens",
+            c->max_position_embeddings);
+    if (c->sliding_window && c->sliding_window < c->max_position_embeddings)
+        bind_note(L,
+                  "note: llama.cpp does not apply this model's sliding window; the file is right "
+                  "there up to %" PRId64 " tokens",
+                  c->sliding_window);
+}
+
 int export_save_gguf(lua_State *L)
 {
     struct model *m = lua_model_arg(L, 1);
@@ -99,12 +115,7 @@ int export_save_gguf(lua_State *L)
     if (!lua_isnil(L, -1))
         c.tokenizer = lua_tokenizer_arg(L, lua_gettop(L));
     bind_check(L, model_save_gguf(m, path, &c));
-    if (m->config.rope.kind == ROPE_DYNAMIC)
-        bind_note(
-            L,
-            "note: dynamic rotary scaling has no key in GGUF; the file is right up to %" PRId64
-            " tokens",
-            m->config.max_position_embeddings);
+    note_limits(L, &m->config);
     say(L, "model", path, model_parameters(m));
     return 0;
 }
