@@ -183,32 +183,21 @@ static int head_term(const struct batch *b, struct tensor *hidden, struct tensor
     return status;
 }
 
-static int head_loss(struct model *m, const struct batch *b, struct tensor *hidden, double scale,
-                     double smoothing, const struct loss_tally *tally, struct tensor **loss)
+/* The rows with targets and what the head's adapters made of them. */
+static int head_inputs(struct model *m, const struct batch *b, struct tensor *hidden,
+                       struct loss_head *head, struct tensor **picked)
 {
     const struct linear *l = &m->head->linear;
-    struct loss_head head = {.weight = linear_weight(l)};
-    struct tensor *picked;
-    int status = pick_rows(b, hidden, &picked);
-    if (status)
-        return status;
-    for (int i = 0; i < l->adapters && !status; i++) {
+    TRY(pick_rows(b, hidden, picked));
+    for (int i = 0; i < l->adapters; i++) {
         const struct adapter_term *t = l->adapter[i];
         if (!t->active)
             continue;
-        status = head_term(b, hidden, picked, t, &head.term[head.terms].h);
-        if (status)
-            break;
-        head.term[head.terms].b = t->b;
-        head.term[head.terms++].scale = t->scale;
+        TRY(head_term(b, hidden, *picked, t, &head->term[head->terms].h));
+        head->term[head->terms].b = t->b;
+        head->term[head->terms++].scale = t->scale;
     }
-    if (!status)
-        status = op_head_cross_entropy(picked, &head, b->target_ids, b->weights, scale, smoothing,
-                                       tally, loss);
-    for (int i = 0; i < head.terms; i++)
-        tensor_release(head.term[i].h);
-    tensor_release(picked);
-    return status;
+    return OK;
 }
 
 int model_loss(struct model *m, const struct batch *b, double scale, double smoothing,
@@ -216,10 +205,17 @@ int model_loss(struct model *m, const struct batch *b, double scale, double smoo
 {
     if (!b->targets)
         return tensor_scalar(m->ctx, m->ctx->compute, 0, loss);
-    struct tensor *hidden;
+    struct loss_head head = {.weight = linear_weight(&m->head->linear)};
+    struct tensor *hidden, *picked = NULL;
     TRY(model_forward(m, b, &hidden));
-    int status = head_loss(m, b, hidden, scale, smoothing, tally, loss);
-    tensor_release(hidden);
+    int status = head_inputs(m, b, hidden, &head, &picked);
+    tensor_release(hidden); /* the loss has room for it */
+    if (!status)
+        status = op_head_cross_entropy(picked, &head, b->target_ids, b->weights, scale, smoothing,
+                                       tally, loss);
+    for (int i = 0; i < head.terms; i++)
+        tensor_release(head.term[i].h);
+    tensor_release(picked);
     return status;
 }
 
