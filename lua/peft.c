@@ -1,6 +1,7 @@
 /* peft.c -- adapters of a model by name: loading, saving, choosing, switching off. */
 #include "lua/peft.h"
 #include "engine/adapt/lora_files.h"
+#include "engine/adapt/lora_scale.h"
 #include "engine/core/file.h"
 #include "engine/data/print.h"
 #include "engine/model/locate.h"
@@ -50,6 +51,7 @@ const struct option_table peft_load_options = {
 };
 
 struct save_options {
+    bool one_scale;
     char *base_model_name_or_path;
     struct text_list selected_adapters;
     char *dtype, *max_shard_size; /* of a whole model */
@@ -58,6 +60,10 @@ struct save_options {
 static const struct option save_rows[] = {
     OPTION(struct save_options, base_model_name_or_path, TEXT, NULL,
            .doc = "the base model's name for other programs; default: where it was loaded from"),
+    OPTION(struct save_options, one_scale, BOOL, "false",
+           .doc =
+               "store the strengths of rank_pattern and alpha_pattern in B, for programs that know "
+               "lora_alpha / r alone (vLLM); PEFT reads it as well"),
     OPTION(struct save_options, selected_adapters, LIST, NULL, .aliases = "adapter_name",
            .doc = "names of the adapters to save; default: all"),
     OPTION(struct save_options, dtype, TEXT, NULL, .aliases = "torch_dtype",
@@ -286,13 +292,17 @@ static bool wanted(const struct text_list *names, const char *name)
 }
 
 /* As PEFT: "default" goes into the folder itself, others into folders of their names. */
-static void save_one(lua_State *L, struct lora *l, const char *dir, const char *base)
+static void save_one(lua_State *L, struct lora *l, const char *dir, const char *base,
+                     bool one_scale)
 {
     char weights[32];
     bool plain = !strcmp(l->name, "default");
     lua_pushfstring(L, plain ? "%s" : "%s/%s", dir, l->name);
     const char *path = lua_tostring(L, -1);
-    bind_check(L, adapter_save(l, path, base));
+    bind_check(L, (one_scale ? adapter_save_one_scale : adapter_save)(l, path, base));
+    if (!one_scale && lora_scales_differ(l))
+        bind_note(L, "note: layers differ in strength, which PEFT reads and vLLM does not; "
+                     "{one_scale = true} saves an adapter that is right in both");
     bind_note(L, "adapter '%s' saved in %s: %s weights", l->name, path,
               print_count(lora_parameters(l), weights));
     lua_pop(L, 1);
@@ -331,7 +341,7 @@ int peft_save_pretrained(lua_State *L)
                   adapter_base_name(set->active));
     for (int64_t i = 0; i < set->count; i++)
         if (wanted(&o->selected_adapters, set->items[i]->name))
-            save_one(L, set->items[i], dir, o->base_model_name_or_path);
+            save_one(L, set->items[i], dir, o->base_model_name_or_path, o->one_scale);
     return 0;
 }
 

@@ -8,11 +8,13 @@ For every case a tiny random llama model is saved as a Hugging Face folder (or a
           PEFT unmerged where its own merge is not the same (LoRA on one of two tied layers: PEFT
           adds the change to the weight that both share);
   undone  unmerging gives the same bits as before;
+  one     back, saved with one_scale = true: PEFT must find the same scale in every layer;
   model   lorash saves the merged model as a folder, transformers loads it: against lorash.
 Numbers are relative L2 distances of the logits, PEFT's in float64 with common.patch_f64, lorash's in
 f32 (PEFT keeps its own adapters in f32 until .double()). 'keys' says whether the saved
-configuration has PEFT's keys and passes vLLM's rules (r, lora_alpha and target_modules there; one
-that vLLM would refuse for modules_to_save or bias is marked 'no vLLM').
+configuration has PEFT's keys and passes vLLM's rules (r, lora_alpha and target_modules
+there): what vLLM would refuse for modules_to_save, bias or embeddings is marked 'no vLLM', what has
+patterns that it would not see 'one': that needs one_scale.
 
     python check_peft.py build/lorash [CASE ...]
 
@@ -107,6 +109,7 @@ put(model:logits(ids))
 PeftModel.from_pretrained(model, from)
 put(model:logits(ids))
 model:save_pretrained(back)
+model:save_pretrained("ONE", {one_scale = true})
 model:merge_adapter()
 put(model:logits(ids))
 model:unmerge_adapter()
@@ -178,13 +181,23 @@ def peft_adapter(folder, options, out, old):
     return logits(model)
 
 
-def peft_logits(folder, adapter, merged=False):
+def check_scales(model, adapter):
+    """What a reader of r, lora_alpha and use_rslora alone (vLLM) would take for every layer."""
+    config = json.loads(Path(adapter, "adapter_config.json").read_text())
+    scale = config["lora_alpha"] / (config["r"] ** 0.5 if config["use_rslora"] else config["r"])
+    found = [module.scaling["default"] for module in model.modules() if hasattr(module, "lora_A")]
+    assert found and np.allclose(found, scale, rtol=1e-14), (found, scale)
+
+
+def peft_logits(folder, adapter, merged=False, one_scale=False):
     """What PEFT makes of an adapter's folder; every tensor of it must have found its place."""
     from peft import PeftModel
     from safetensors import safe_open
     from transformers import AutoModelForCausalLM
     base = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
     model = PeftModel.from_pretrained(base, adapter)
+    if one_scale:
+        check_scales(model, adapter)
     state = model.state_dict()
     with safe_open(Path(adapter, "adapter_model.safetensors"), "pt") as file:
         assert file.metadata() == {"format": "pt"}, file.metadata()
@@ -238,9 +251,10 @@ def check_keys(path, options):
     assert isinstance(config["r"], int) and config["r"] > 0
     assert isinstance(config["lora_alpha"], (int, float))
     assert isinstance(config["target_modules"], (list, str)) and config["target_modules"]
-    refused = config["modules_to_save"] or config["bias"] != "none" or config["rank_pattern"] \
-        or config["alpha_pattern"] or re.search("embed_tokens|lm_head", str(options))
-    return "no vLLM" if refused else "ok"
+    if config["modules_to_save"] or config["bias"] != "none" \
+            or re.search("embed_tokens|lm_head", str(options)):
+        return "no vLLM"
+    return "one" if config["rank_pattern"] or config["alpha_pattern"] else "ok"
 
 
 def check(name, program, folder):
@@ -254,7 +268,7 @@ def check(name, program, folder):
         base = Path(folder, "base.gguf")
         write_model(model, base, name)
     whole = Path(folder, "whole")
-    paths = {"WHOLE": whole, "BASE": base, "FROM": Path(folder, "from"), "BACK": Path(folder, "back"),
+    paths = {"WHOLE": whole, "ONE": Path(folder, "one"), "BASE": base, "FROM": Path(folder, "from"), "BACK": Path(folder, "back"),
              "FRESH": Path(folder, "fresh")}
     wanted = peft_adapter(hf, options, paths["FROM"], name == "old_config")
     rows = run_lorash(program, folder, options, paths, name in ONLY_IN)
@@ -263,6 +277,7 @@ def check(name, program, folder):
         "base": distance(plain, logits(model)),
         "in": distance(loaded, wanted),
         "back": distance(loaded, peft_logits(hf, paths["BACK"])),
+        "one": distance(loaded, peft_logits(hf, paths["ONE"], one_scale=True)),
         "fresh": distance(rows[5], peft_logits(hf, paths["FRESH"])) if rows[5:] else 0.0,
         "merged": distance(merged, loaded),
     }
@@ -279,7 +294,7 @@ def check(name, program, folder):
     keys = check_keys(paths["BACK"], options)
     if rows[5:]:
         check_keys(paths["FRESH"], options)
-    print(f"{name:18} {numbers['in']:9.1e} {numbers['back']:9.1e} {numbers['fresh']:9.1e} "
+    print(f"{name:18} {numbers['in']:9.1e} {numbers['back']:9.1e} {numbers['one']:9.1e} {numbers['fresh']:9.1e} "
           f"{numbers['merged']:9.1e} ({numbers['peft merged']:.1e})  same bits {numbers['model']:9.1e}  {keys:8} "
           f"{'' if consistent else '(merged by PEFT differs from PEFT)'}"
           f"{'FAILED: ' + ', '.join(bad) if bad else ''}", flush=True)
@@ -293,7 +308,7 @@ def main():
     torch.set_num_threads(1)
     patch_f64()
     program = sys.argv[1]
-    print(f"{'case':18} {'in':>9} {'back':>9} {'fresh':>9} {'merged':>9} (PEFT's)   undone        model  keys")
+    print(f"{'case':18} {'in':>9} {'back':>9} {'one':>9} {'fresh':>9} {'merged':>9} (PEFT's)   undone        model  keys")
     good = True
     for name in sys.argv[2:] or CASES:
         with tempfile.TemporaryDirectory() as folder:

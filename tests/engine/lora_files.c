@@ -118,6 +118,48 @@ static void round_trips(void **state)
     assert_int_equal(file_open_count(), 0);
 }
 
+/* One scale for all layers: the same model, whoever reads the patterns or does not. */
+static void one_scale(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *options;
+        int patterns; /* wanted in the file */
+        int64_t r;
+    } cases[] = {
+        {"q_proj,v_proj", 0, 2},
+        {"q_proj,v_proj,up_proj;rank_pattern=v_proj=1,up_proj=4;alpha_pattern=q_proj=9", 2, 4},
+        {"all-linear;rank_pattern=layers.0.mlp.up_proj=3;use_rslora=true", 7, 3},
+        {"embed_tokens,lm_head;alpha_pattern=lm_head=1", 0, 2},
+    };
+    for (int i = 0; i < COUNT_OF(cases); i++) {
+        double wanted[LOGITS], got[LOGITS];
+        struct adapter_how how = {0};
+        struct lora *l;
+        struct model *m = adapted(&untied, cases[i].options, 5);
+        logits_of(m, wanted);
+        CHECK(adapter_save_one_scale(lora_of(m), temp_path("one"), NULL));
+        lora_detach(m);
+        CHECK(adapter_load(m, temp_path("one"), &how, NULL, &l));
+        double scale = l->config.lora_alpha /
+                       (l->config.use_rslora ? sqrt((double)l->config.r) : (double)l->config.r);
+        assert_int_equal(l->config.r, cases[i].r);
+        for (int64_t k = 0; k < l->count; k++)
+            assert_true(fabs(l->layers[k].term.scale - scale) <= 1e-15 * scale);
+        if (l->config.rank_pattern.count != cases[i].patterns)
+            fail_msg("%s: %d patterns, wanted %d", cases[i].options,
+                     (int)l->config.rank_pattern.count, cases[i].patterns);
+        logits_of(m, got);
+        assert_true(util_rel_l2(got, wanted, LOGITS) <= 1e-6);
+        drop(m);
+        CHECK(file_remove_folder(temp_path("one")));
+    }
+    struct model *m = fresh(&untied);
+    struct lora *l = tiny_lora(m, "q_proj;lora_alpha=0", 0, 1);
+    assert_int_equal(adapter_save_one_scale(l, temp_path("one"), NULL), ERR_ARG);
+    drop(m);
+}
+
 static void what_is_there(void **state)
 {
     (void)state;
@@ -638,10 +680,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, no_leak)
     const struct CMUnitTest tests[] = {
-        TEST(round_trips),  TEST(what_is_there),     TEST(frozen_and_active), TEST(spellings),
-        TEST(narrow_types), TEST(misfits),           TEST(missing_files),     TEST(repeated_base),
-        TEST(not_saved),    TEST(save_faults),       TEST(load_faults),       TEST(memory),
-        TEST(damaged),      TEST(order_of_patterns),
+        TEST(round_trips),  TEST(what_is_there), TEST(frozen_and_active), TEST(spellings),
+        TEST(narrow_types), TEST(misfits),       TEST(missing_files),     TEST(repeated_base),
+        TEST(not_saved),    TEST(save_faults),   TEST(load_faults),       TEST(memory),
+        TEST(one_scale),    TEST(damaged),       TEST(order_of_patterns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
