@@ -69,6 +69,8 @@ static int see(struct lint *l, uint64_t hash, bool *old)
 int lint_tokens(struct lint *l, const int32_t *ids, int64_t count, int32_t bos, int64_t row)
 {
     bool old;
+    if (count == 0) /* nothing cannot be the same as something */
+        return OK;
     TRY(see(l, hash_bytes(ids, (size_t)count * sizeof *ids), &old));
     if (old)
         lint_add(l, LINT_DUPLICATE, row);
