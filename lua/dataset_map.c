@@ -129,7 +129,7 @@ static void map_result(lua_State *L, struct mapping *m, const struct table *t, s
     }
 }
 
-/* --- batches ------------------------------------------------------------------------------------------ */
+/* --- batches ---------------------------------------------------------------------------------- */
 
 struct batches {
     struct mapping *m;
@@ -273,7 +273,7 @@ static void run_batches(lua_State *L, struct batches *b, int function)
     lua_error(L);
 }
 
-/* --- map ----------------------------------------------------------------------------------------------- */
+/* --- map -------------------------------------------------------------------------------------- */
 
 /* The protected part: (mapping, batches or nil, loop, function); pushes the Dataset. */
 static int map_protected(lua_State *L)

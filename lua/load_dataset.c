@@ -224,7 +224,7 @@ static void push_split(lua_State *L, const struct reader *r, const struct load *
     dataset_note(L, whole->table, what, d->count > to - from ? split : NULL);
 }
 
-/* The files of split 'name' are [*from, *to); an error that lists the splits when there are none. */
+/* The files of split 'name' are [*from, *to); without any, an error that lists the splits. */
 static void split_files(lua_State *L, const struct data_files *d, const char *name, int64_t *from,
                         int64_t *to)
 {

@@ -1,5 +1,7 @@
-/* trainer_rows.c -- from rows of a data set to tokenised examples: engine/data/row_encode.h does it,
- * here stand the loop, formatting functions, options about texts, and what is said about the rows. */
+/* trainer_rows.c -- from rows of a data set to tokenised examples.
+ *
+ * engine/data/row_encode.h does it; here stand the loop, formatting functions, the options about
+ * texts, and what is said about the rows. */
 #include "engine/core/file.h"
 #include "engine/core/hub_cache.h"
 #include "engine/data/row_encode.h"
@@ -33,7 +35,7 @@ static struct row_encoder **hold_encoder(lua_State *L)
     return e;
 }
 
-/* --- options about texts ----------------------------------------------------------------------- */
+/* --- options about texts ---------------------------------------------------------------------- */
 
 /* chat_template_path: a file, a folder with chat_template.jinja, or such a model's name. */
 static void take_template(lua_State *L, struct tokenizer *t, const char *path)
@@ -71,7 +73,7 @@ static void take_text_options(lua_State *L, struct tokenizer *t, const struct tr
         take_template(L, t, a->chat_template_path);
 }
 
-/* --- the loop ---------------------------------------------------------------------------------- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 static void poll_interrupt(lua_State *L, int64_t row)
 {

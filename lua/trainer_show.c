@@ -1,4 +1,4 @@
-/* trainer_show.c -- trainer:show_row(n): a row as the model reads it, with what is learned marked. */
+/* trainer_show.c -- trainer:show_row(n): a row as the model reads it, what is learned marked. */
 #include "engine/data/print.h"
 #include "engine/data/table.h"
 #include "engine/text/tokenizer.h"

@@ -36,7 +36,7 @@ struct value **lua_value_hold(lua_State *L)
     return v;
 }
 
-/* --- to Lua ------------------------------------------------------------------------------------ */
+/* --- to Lua ----------------------------------------------------------------------------------- */
 
 static int null_text(lua_State *L)
 {
@@ -137,7 +137,7 @@ void lua_value_push_json(lua_State *L, const char *json, size_t length)
     lua_remove(L, -2);
 }
 
-/* --- from Lua: checking ------------------------------------------------------------------------ */
+/* --- from Lua: checking ----------------------------------------------------------------------- */
 
 static void check(lua_State *L, int arg, const char *what, int depth);
 
@@ -208,7 +208,7 @@ static void check(lua_State *L, int arg, const char *what, int depth)
     }
 }
 
-/* --- from Lua: building ------------------------------------------------------------------------ */
+/* --- from Lua: building ----------------------------------------------------------------------- */
 
 struct member {
     const char *key;

@@ -55,7 +55,7 @@ static int too_long(const char *path)
     return fail(ERR_ARG, "the path %.60s... is over %d bytes long", path, PATH_BYTES);
 }
 
-/* base/pattern, with what the base holds of * ? [ and \ standing for itself when it is a pattern. */
+/* base/pattern, where what the base holds of * ? [ \ stands for itself in a pattern. */
 static int put_below(const char *base, const char *pattern, bool escape, char out[PATH_BYTES])
 {
     size_t used = 0;

@@ -26,8 +26,8 @@ struct data_files { /* zeroed = empty */
 
 void data_files_free(struct data_files *d); /* leaves it empty */
 
-/* Adds one path, or all files a pattern matches (sorted), below 'base' (NULL = as it stands). ERR_IO
- * when nothing matches, ERR_ARG for a split that is no name. */
+/* Adds one path, or all files a pattern matches (sorted), below 'base' (NULL = as it stands).
+ * ERR_IO when nothing matches, ERR_ARG for a split that is no name. */
 int data_files_add(struct data_files *d, const char *split, const char *base,
                    const char *pattern) MUST_CHECK;
 
@@ -35,7 +35,7 @@ int data_files_add(struct data_files *d, const char *split, const char *base,
  * for a config that is not there, ERR_IO when no data file is found. */
 int data_files_find(struct data_files *d, const char *folder, const char *config) MUST_CHECK;
 
-/* Splits in the order train, validation, test, then by name; files of one split keep their order. */
+/* Splits in the order train, validation, test, then by name; files of a split keep their order. */
 void data_files_sort(struct data_files *d);
 
 /* The patterns of README.md's front matter: (split, pattern below the folder) of one config. None

@@ -1,7 +1,7 @@
 /* group.h -- rows that share the values of some columns, and what is computed over each group.
  *
- * Groups are in order of their keys; rows with a null among the keys are in none, as in pandas. Nulls
- * and NaN are left out of every aggregation but size. */
+ * Groups are in order of their keys; rows with a null among the keys are in none, as in pandas.
+ * Nulls and NaN are left out of every aggregation but size. */
 #ifndef ENGINE_DATA_GROUP_H
 #define ENGINE_DATA_GROUP_H
 

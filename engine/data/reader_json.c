@@ -1,4 +1,4 @@
-/* reader_json.c -- JSON and JSON lines as tables: which form a file has, rows, columns and types. */
+/* reader_json.c -- JSON and JSON lines as tables: the form of a file, rows, columns, types. */
 #include "engine/data/reader_json.h"
 #include "engine/core/json.h"
 #include "engine/core/textmap.h"

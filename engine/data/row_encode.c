@@ -300,7 +300,7 @@ out:
     return status;
 }
 
-/* --- ids --------------------------------------------------------------------------------------- */
+/* --- ids -------------------------------------------------------------------------------------- */
 
 /* A list beside the ids, of the same length; false in *there when there is no such column. */
 static int take_beside(struct row_encoder *e, const char *name, int64_t count, int64_t row,

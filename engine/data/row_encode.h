@@ -1,9 +1,9 @@
 /* row_encode.h -- rows of a table as token ids with their loss masks.
  *
  * The same text path as everywhere: texts and pairs are encoded with the tokenizer's own begin and
- * end tokens and an end-of-text token behind, exactly once; conversations through the chat template,
- * which brings its own; ids are taken as they are. Masks come from spans of the text or from the template's turns, never from
- * token values. What is odd about a row is told to a lint. */
+ * end tokens and an end-of-text token behind, exactly once; conversations through the chat
+ * template, which brings its own; ids are taken as they are. Masks come from spans of the text or
+ * from the template's turns, never from token values. What is odd about a row is told to a lint. */
 #ifndef ENGINE_DATA_ROW_ENCODE_H
 #define ENGINE_DATA_ROW_ENCODE_H
 

@@ -1,8 +1,9 @@
 /* row_format.h -- which columns of a table hold what is learned, and in what shape.
  *
  * Recognised, the first that fits: the column that was asked for (text, or lists of messages);
- * input_ids (rows that were tokenised already); messages or conversations; prompt and completion (texts, or lists of messages); text; instruction
- * with output or response, and input or context (the Alpaca prompt is made of them). */
+ * input_ids (rows that were tokenised already); messages or conversations; prompt and completion
+ * (texts, or lists of messages); text; instruction with output or response, and input or context
+ * (the Alpaca prompt is made of them). */
 #ifndef ENGINE_DATA_ROW_FORMAT_H
 #define ENGINE_DATA_ROW_FORMAT_H
 
