@@ -81,6 +81,20 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* config.rope_scaling: nil for a plain one. */
+static void push_rope(lua_State *L, const struct rope_config *r)
+{
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, rope_kind_name(r->kind));
+    lua_setfield(L, -2, "rope_type");
+    lua_pushnumber(L, r->factor);
+    lua_setfield(L, -2, "factor");
+    if (r->original_length) {
+        lua_pushinteger(L, r->original_length);
+        lua_setfield(L, -2, "original_max_position_embeddings");
+    }
+}
+
 /* model.config: a plain table, so that a notebook's assignments (use_cache = false) work. */
 static void push_config(lua_State *L, const struct model *m)
 {
@@ -108,6 +122,14 @@ static void push_config(lua_State *L, const struct model *m)
     lua_setfield(L, -2, "rms_norm_eps");
     lua_pushnumber(L, c->rope.theta);
     lua_setfield(L, -2, "rope_theta");
+    if (c->rope.kind != ROPE_DEFAULT) {
+        push_rope(L, &c->rope);
+        lua_setfield(L, -2, "rope_scaling");
+    }
+    if (c->sliding_window) {
+        lua_pushinteger(L, c->sliding_window);
+        lua_setfield(L, -2, "sliding_window");
+    }
     lua_pushboolean(L, c->tie_word_embeddings);
     lua_setfield(L, -2, "tie_word_embeddings");
     lua_pushboolean(L, 1);

@@ -104,6 +104,20 @@ static void add_head(struct tree *t)
         dtype_name(t->m->ctx->compute), t->dot, c->max_position_embeddings);
 }
 
+/* " × 8 (llama3) · window 4096": what is not plain about positions. */
+static const char *rope_text(const struct tree *t, char *out, size_t bytes)
+{
+    const struct model_config *c = &t->m->config;
+    size_t used = 0;
+    out[0] = '\0';
+    if (c->rope.kind != ROPE_DEFAULT)
+        used = (size_t)snprintf(out, bytes, " %s %g (%s)", t->times, c->rope.factor,
+                                rope_kind_name(c->rope.kind));
+    if (c->sliding_window && used < bytes)
+        snprintf(out + used, bytes - used, " %s window %" PRId64, t->dot, c->sliding_window);
+    return out;
+}
+
 static void add_layers(struct tree *t)
 {
     static const char *const attention[] = {"self_attn.q_proj", "self_attn.k_proj",
@@ -113,7 +127,7 @@ static void add_layers(struct tree *t)
     int64_t bytes = 0;
     int status = model_walk(t->m, add_bytes, &bytes);
     (void)status; /* add_bytes never fails */
-    char title[64];
+    char title[64], more[80];
     snprintf(title, sizeof title, "layers %s %" PRId64, t->times, c->num_hidden_layers);
     add(t->b, "%s %-22s %44.1f MiB\n", t->tee, title, mib(bytes));
     add(t->b, "%s  %s input_layernorm   %" PRId64 "\n", t->bar, t->tee, c->hidden_size);
@@ -122,9 +136,9 @@ static void add_layers(struct tree *t)
     add_group(t, group, attention, 4, t->tee);
     add(t->b,
         "%s  %s                   heads %" PRId64 " %s kv heads %" PRId64 " %s head_dim %" PRId64
-        " %s rope %g\n",
+        " %s rope %g%s\n",
         t->bar, t->bar, c->num_attention_heads, t->dot, c->num_key_value_heads, t->dot, c->head_dim,
-        t->dot, c->rope.theta);
+        t->dot, c->rope.theta, rope_text(t, more, sizeof more));
     add(t->b, "%s  %s post_attention_layernorm %" PRId64 "\n", t->bar, t->tee, c->hidden_size);
     add_group(t, " mlp               silu ", mlp, 3, t->end);
 }

@@ -264,8 +264,8 @@ static int run_layer(struct pass *p, int64_t i, struct tensor **x, struct tensor
     return OK;
 }
 
-/* Frequencies of this pass; *own: a tensor made for it, or NULL. Dynamic scaling goes by the longest
- * text of the batch, as the original does with a padded batch; with a cache by the text so far,
+/* Frequencies of this pass; *own: a tensor made for it, or NULL. Dynamic scaling goes by the
+ * longest text of the batch, as the original does with a padded batch; with a cache by the text so far,
  * and keys that are in the cache stay turned as they were. (The original also remembers the
  * longest text of earlier calls; here a pass depends on its own texts alone.) */
 static int pass_rope(struct model *m, const struct batch *b, struct rope *rope, struct tensor **own)

@@ -13,8 +13,8 @@ struct save_gguf_config {
     const struct tokenizer *tokenizer;
 };
 
-/* Writes 'path', atomically. Vectors are F32; rows that are no whole blocks F16; with q4_0 the matrix
- * that makes logits is Q6_K or Q8_0, as llama.cpp does. general.* keys of a GGUF base are kept.
+/* Writes 'path', atomically. Vectors are F32; rows that are no whole blocks F16; with q4_0 the
+ * matrix that makes logits is Q6_K or Q8_0, as llama.cpp does. general.* keys of a GGUF base are kept.
  * Dynamic scaling has no key: the file says the plain frequencies, which are right up to the
  * model's context. A sliding window is written, and llama.cpp does not apply it to arch llama.
  * Errors: ERR_ARG (an adapter, no vocabulary to be had, more tokens than rows, the file it came

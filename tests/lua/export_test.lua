@@ -21,6 +21,15 @@ end
 
 local model = load(path)
 
+-- settings of a model are seen
+local yarn = load("tests/golden/llama_yarn.gguf")
+tap.eq(yarn.config.rope_scaling, { rope_type = "yarn", factor = 4.0, original_max_position_embeddings = 64 })
+tap.ok(tostring(yarn):find("4 (yarn)", 1, true), "printed too", tostring(yarn))
+local window = load("tests/golden/mistral_window")
+tap.eq(window.config.sliding_window, 6)
+tap.ok(tostring(window):find("window 6", 1, true), "so is a window", tostring(window))
+tap.eq(model.config.rope_scaling, nil, "a plain model has no scaling")
+
 -- a folder
 local dir = folder .. "/whole"
 model:save_pretrained(dir)
