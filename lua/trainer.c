@@ -341,7 +341,8 @@ static const struct lua_method methods[] = {
     {"plot", trainer_plot, "trainer:plot(file)",
      "Draws the losses in the terminal, or into an .svg file.", NULL},
     {"show_row", trainer_show_row, "trainer:show_row(n, {tokens = false})",
-     "Prints row n as the model reads it, what is learned set off; with tokens a DataFrame of ids, "
+     "Prints row n (the first without one) as the model reads it, what is learned set off; with "
+     "tokens a DataFrame of ids, "
      "texts and marks.",
      &show_row_options},
     {"lint", trainer_lint, "trainer:lint()",

@@ -134,8 +134,11 @@ void trainer_rows(lua_State *L, int data, struct tokenizer *t, int format,
     const struct table *table = frame_table_at(L, data);
     char found[80];
     if (!table)
-        bind_error(L, "SFTTrainer: a Dataset or DataFrame is wanted, found %s",
-                   bind_describe(L, data, found, sizeof found));
+        bind_error(L, "SFTTrainer: a Dataset or DataFrame is wanted, found %s%s",
+                   bind_describe(L, data, found, sizeof found),
+                   lua_istable(L, data) ? "; hint: load_dataset(..., {split = \"train\"}) gives "
+                                          "one, or dataset.train"
+                                        : "");
     int top = lua_gettop(L);
     struct row_options options = row_options(args);
     struct row_format f;

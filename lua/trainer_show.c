@@ -148,6 +148,10 @@ int trainer_show_row(lua_State *L)
     const struct examples *e = options->eval ? o->eval : o->train;
     if (!e)
         return bind_error(L, "show_row: there is no eval_dataset");
+    if (lua_isnil(L, 2)) { /* the first */
+        lua_pushinteger(L, 1);
+        lua_replace(L, 2);
+    }
     int64_t row = bind_index(L, 2, e->rows, "row");
     const struct example *found = find(e, row);
     if (!found)

@@ -2,10 +2,12 @@
 
 One line a file: path, rows, columns, then, for JSON, the Adler-32 and the length in bytes of the
 rows written as JSON lines (json.dumps, ensure_ascii=False; a missing key is null, columns in order
-of first appearance). For CSV only rows and columns are compared (0 0): types are another matter.
+of first appearance). For CSV they are of all cells as texts, a row after the other, as Python's csv
+module reads them: each cell is followed by byte 31, each row by byte 30. Rows are pandas'.
 
 Usage: data_tables.py SHARED_DATA_FOLDER > tests/golden/data_tables.txt
 """
+import csv
 import json
 import sys
 import zlib
@@ -39,6 +41,7 @@ def json_line(shared, path, field):
 
 
 def main():
+    csv.field_size_limit(1 << 30)
     shared = Path(sys.argv[1]) / "data"
     for folder in FOLDERS:
         for path in sorted((shared / folder).rglob("*")):
@@ -47,8 +50,12 @@ def main():
                     json_line(shared, path, field)
             elif path.suffix == ".csv":
                 frame = pandas.read_csv(path)
-                print(path.relative_to(shared), len(frame), len(frame.columns), 0, 0,
-                      "|".join(frame.columns), sep="\t")
+                with open(path, newline="", encoding="utf-8-sig") as file:
+                    rows = [row for row in csv.reader(file, strict=True) if row][1:]
+                data = "".join("".join(cell + "\x1f" for cell in row) + "\x1e" for row in rows).encode()
+                assert len(rows) == len(frame)
+                print(path.relative_to(shared), len(frame), len(frame.columns), zlib.adler32(data),
+                      len(data), "|".join(frame.columns), sep="\t")
 
 
 main()

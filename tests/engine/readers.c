@@ -354,6 +354,26 @@ static uint32_t adler32(const char *bytes, int64_t length)
     return b << 16 | a;
 }
 
+/* Every cell of a CSV file as it stands there, followed by byte 31, each row by byte 30. */
+static void all_cells(const struct reader *r, const char *path, struct buffer *out)
+{
+    struct reader_options o = READER_DEFAULTS;
+    struct table *t;
+    size_t n;
+    o.infer = o.keep_default_na = false;
+    assert_int_equal(reader_file(r, path, &o, &t), OK);
+    for (int64_t row = 0; row < t->rows; row++) {
+        for (int64_t i = 0; i < t->width; i++) {
+            const char *text = column_text(t->columns[i], row, &n);
+            buffer_add(out, text, n);
+            buffer_text(out, "\x1f");
+        }
+        buffer_text(out, "\x1e");
+    }
+    assert_int_equal(out->status, OK);
+    table_free(t);
+}
+
 /* One line of the golden file; false when the data is not there. */
 static bool same_as_python(char *line)
 {
@@ -383,12 +403,13 @@ static bool same_as_python(char *line)
     assert_int_equal(t->rows, atoll(part[1]));
     assert_int_equal(t->width, atoll(part[2]));
     assert_string_equal(names.bytes, part[5]);
-    if (atoll(part[4])) {
+    if (!strcmp(r->family, "csv"))
+        all_cells(r, full, &rows);
+    else
         assert_int_equal(table_to_json(t, JSON_FORM_LINES, &rows), OK);
-        uint32_t sum = adler32(rows.bytes, rows.length);
-        if (rows.length != atoll(part[4]) || sum != strtoul(part[3], NULL, 10))
-            fail_msg("%s: %d bytes, sum %u", part[0], (int)rows.length, (unsigned)sum);
-    }
+    uint32_t sum = adler32(rows.bytes, rows.length);
+    if (rows.length != atoll(part[4]) || sum != strtoul(part[3], NULL, 10))
+        fail_msg("%s: %d bytes, sum %u", part[0], (int)rows.length, (unsigned)sum);
     buffer_free(&names);
     buffer_free(&rows);
     table_free(t);
