@@ -63,10 +63,10 @@ void dataset_note(lua_State *L, const struct table *t, const char *format, const
     char rows[32], bytes[32];
     const char *times = bind_terminal.utf8 ? "\xC3\x97" : "x",
                *dot = bind_terminal.utf8 ? "\xC2\xB7" : "-";
-    bind_note(L, "%s row%s %s %" PRId64 " column%s %s %s %s %s, UTF-8%s%s%s",
+    bind_note(L, "%s row%s %s %" PRId64 " column%s %s %s %s %s, UTF-8%s%s%s%s",
               print_count(t->rows, rows), t->rows == 1 ? "" : "s", times, t->width,
               t->width == 1 ? "" : "s", dot, verbs_bytes_text(table_bytes(t), bytes), dot, format,
-              split ? " " : "", split ? dot : "", split ? split : "");
+              split ? " " : "", split ? dot : "", split ? " " : "", split ? split : "");
     if (t->rows == 0)
         bind_note(L, "note: there are no rows");
     const char *other = t->width == 1 ? strpbrk(t->names[0], ";\t|") : NULL;

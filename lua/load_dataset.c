@@ -138,6 +138,10 @@ static void find_folder(lua_State *L, const char *path, const struct load *o, ch
         snprintf(out, 4096, "%s", path);
         return;
     }
+    if (strchr(path, '/') && !hub_name_is_valid(path))
+        bind_error(L, "there is no file or folder '%s'%s", path,
+                   path[0] == '~' ? "; hint: ~ is not expanded: os.getenv(\"HOME\") .. \"/...\""
+                                  : "");
     const struct reader *r;
     struct suggest s = {.wanted = path};
     for (r = readers; r->name; r++)
@@ -191,6 +195,20 @@ static const struct reader *find_files(lua_State *L, const char *path, const cha
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* Files of one split have one set of columns: said with their names, not as parts of a table. */
+static void check_columns(lua_State *L, const struct table *const *tables, int64_t count,
+                          const struct data_file *files)
+{
+    for (int64_t i = 1; i < count; i++)
+        for (int64_t k = 0; k < tables[i]->width; k++)
+            if (table_place(tables[0], tables[i]->names[k]) < 0)
+                bind_error(L,
+                           "%s has a column '%.60s' that %s lacks; hint: the files of a split have "
+                           "the same columns: data_files = {...} names some, {train = ..., test = "
+                           "...} parts them",
+                           files[i].path, tables[i]->names[k], files[0].path);
+}
+
 /* Pushes the Dataset of files [from, to) of the list. */
 static void push_split(lua_State *L, const struct reader *r, const struct load *o,
                        const struct data_files *d, int64_t from, int64_t to)
@@ -211,6 +229,7 @@ static void push_split(lua_State *L, const struct reader *r, const struct load *
         tables[i - from] = part->table;
         lua_rawseti(L, -2, i - from + 1);
     }
+    check_columns(L, tables, to - from, d->items + from);
     if (to - from == 1)
         whole->table = table_hold(tables[0]);
     else

@@ -72,6 +72,11 @@ function test.places()
     fails("is no name of a split", load_dataset, "csv", { data_files = { ["a b"] = set .. "/train.csv" } })
     fails("wanted a path", load_dataset, "csv", { data_files = { 5 } })
     fails("wanted csv, json or text", load_dataset, "parquet", { data_files = "x" })
+    write("uneven/a.csv", "a\n1\n")
+    write("uneven/b.csv", "a,b\n1,2\n")
+    fails("b.csv has a column 'b' that", load_dataset, folder .. "/uneven")
+    fails("there is no file or folder", load_dataset, folder .. "/nowhere")
+    fails("~ is not expanded", load_dataset, "~/rows")
 end
 
 function test.writing()
