@@ -178,9 +178,10 @@ int gguf_size_tensor(struct gguf_tensor *t, const char *name)
     const struct format *f = format_by_ggml(t->type);
     int block = f ? f->block : 1, bytes = f ? f->block_bytes : integer_bytes(t->type);
     if (!bytes)
-        return fail(ERR_FORMAT,
-                    "tensor '%s' is stored as %s (type %d), which is not read; hint: formats read: %s",
-                    name, format_ggml_name(t->type), t->type, formats_text);
+        return fail(
+            ERR_FORMAT,
+            "tensor '%s' is stored as %s (type %d), which is not read; hint: formats read: %s",
+            name, format_ggml_name(t->type), t->type, formats_text);
     TRY(count_elements(t, name, &n));
     int64_t row = t->ndim ? t->shape[t->ndim - 1] : 1;
     if (row % block)

@@ -378,7 +378,7 @@ static void other_formats(void **state)
         "FUGG",
         "GGUF",
         "gguf\3",
-        
+
         "version https://git-lfs.github.com/spec/v1\n",
         "PAR1",
         "ARROW1",
