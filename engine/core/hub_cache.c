@@ -189,12 +189,14 @@ static int not_cached(enum hub_kind kind, const char *name, const char *root)
         suggest_try(&near, names.items[i]);
     suggest_hint(&near, hint, sizeof hint);
     file_names_free(&names);
-    return fail(ERR_IO, "%s '%s' is no path here and not in the hub cache %s%s%s", nouns[kind],
-                name, root,
-                hint[0] ? "" : "; hint: download it with the hub's own tool: hf download ",
-                hint[0]               ? hint
-                : kind == HUB_DATASET ? "--repo-type dataset NAME"
-                                      : "NAME");
+    return fail(
+        ERR_IO,
+        "%s '%s' is no path here and not in the hub cache %s, and nothing is downloaded%s%s",
+        nouns[kind], name, root,
+        hint[0] ? "" : "; hint: get it with the hub's own tool: hf download ",
+        hint[0]               ? hint
+        : kind == HUB_DATASET ? "--repo-type dataset NAME"
+                              : "NAME");
 }
 
 int hub_cache_find(enum hub_kind kind, const char *name, const char *revision, char *out,

@@ -172,6 +172,13 @@ static int check_family(struct gguf *g, struct model_config *c)
                     "a model of family '%s' cannot be opened; hint: supported is llama "
                     "(Llama, Mistral, TinyLlama, SmolLM ...)",
                     c->model_type);
+    int64_t parts;
+    TRY(gguf_int_or(g, "split.count", 1, &parts));
+    if (parts > 1)
+        return fail(ERR_FORMAT,
+                    "the file is one of %" PRId64 " parts of a model; hint: join them with "
+                    "llama-gguf-split --merge",
+                    parts);
     if (gguf_find(g, "llama.expert_count")) {
         int64_t experts;
         TRY(gguf_int(g, "llama.expert_count", &experts));

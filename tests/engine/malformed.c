@@ -351,6 +351,28 @@ static void hostile_settings(void **state)
     util_context_free(ctx);
 }
 
+/* One part of a model that is cut into several files. */
+static void split_model(void **state)
+{
+    (void)state;
+    struct context *ctx = util_context("ref", DT_F64, 1);
+    struct gguf_write w = {0};
+    struct rewrite r;
+    struct model *m;
+    char path[512];
+    snprintf(path, sizeof path, "%s", temp_path("part.gguf"));
+    CHECK(gguf_open(MODEL, &r.g));
+    for (int64_t i = 0; i < gguf_value_count(r.g); i++)
+        gguf_write_copy(&w, gguf_value(r.g, i));
+    gguf_write_u32(&w, "split.count", 3);
+    CHECK(gguf_write_save(&w, path, NULL, 0, read_entry, &r));
+    gguf_write_free(&w);
+    assert_int_equal(model_load(ctx, path, NULL, &m), ERR_FORMAT);
+    assert_non_null(strstr(status_message(), "one of 3 parts of a model; hint: join them"));
+    gguf_close(r.g);
+    util_context_free(ctx);
+}
+
 /* --- files that are something else ------------------------------------------------------------- */
 
 static void other_formats(void **state)
@@ -483,8 +505,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gguf_by_hand),     cmocka_unit_test(gguf_limits),
         cmocka_unit_test(hostile_settings), cmocka_unit_test(other_formats),
-        cmocka_unit_test(artifacts),        cmocka_unit_test(corpus),
-        cmocka_unit_test(fixtures),         cmocka_unit_test(mangled_utf8),
+        cmocka_unit_test(split_model),      cmocka_unit_test(artifacts),
+        cmocka_unit_test(corpus),           cmocka_unit_test(fixtures),
+        cmocka_unit_test(mangled_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,7 +65,7 @@ says 1 "revision 'v2' is not in the hub cache; hint: there is main, v1" "a branc
 says 1 "no branch, tag or commit" "a revision that climbs" \
     "$load(\"org/tiny\", {revision = \"../x\"})"
 says 1 "did you mean 'org/tiny'?" "a misspelt name" "$load(\"org/tinny\")"
-says 1 "not in the hub cache" "a name that is nowhere" "$load(\"someone/something\")"
+says 1 "and nothing is downloaded; hint: get it with" "a name that is nowhere" "$load(\"someone/something\")"
 mkdir -p "$dir/org/tiny"
 cp tests/golden/llama_untied_mha.gguf "$dir/org/tiny/model.gguf"
 says 0 "$dir/org/tiny	24" "a path comes first, a folder with one GGUF file is that file" \
