@@ -43,8 +43,8 @@ int trainer_add_callback(lua_State *L);
 int trainer_remove_callback(lua_State *L);
 
 /* Calls what the callbacks of the trainer at index 1 have for an event and carries out what they ask
- * for in control. Returns false with the error on top when one fails. */
-bool trainer_call(lua_State *L, const char *event, const struct trainer_log *values);
+ * for in control. 'entry': the log entry that they get as values, -1 = none. Returns false with the error on top when one fails. */
+bool trainer_call(lua_State *L, const char *event, int64_t entry);
 
 /* Saving, resuming, plotting (lua/trainer_save.c, trainer_resume.c). */
 int trainer_save_model(lua_State *L);

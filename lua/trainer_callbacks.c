@@ -82,6 +82,41 @@ const struct lua_class early_stopping_class = {
     .newindex = early_set,
 };
 
+/* --- control ------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name;
+    enum trainer_request what;
+} requests[] = {{"should_log", TRAINER_ASK_LOG},
+                {"should_evaluate", TRAINER_ASK_EVAL},
+                {"should_save", TRAINER_ASK_SAVE},
+                {"should_training_stop", TRAINER_ASK_STOP}};
+
+/* (control, key, value) for a key that is none of the four. */
+static int control_unknown(lua_State *L)
+{
+    char hint[120];
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
+    struct suggest s = {.wanted = name};
+    for (int i = 0; i < 4; i++)
+        suggest_try(&s, requests[i].name);
+    return bind_error(L, "control has no '%.60s'%s", name, suggest_hint(&s, hint, sizeof hint));
+}
+
+/* Pushes the table through which callbacks ask for something. */
+static void push_control(lua_State *L)
+{
+    lua_createtable(L, 0, 4);
+    for (int i = 0; i < 4; i++) {
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, requests[i].name);
+    }
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, control_unknown);
+    lua_setfield(L, -2, "__newindex");
+    lua_setmetatable(L, -2);
+}
+
 /* --- lists -------------------------------------------------------------------------------------- */
 
 /* The table at 'arg' holds functions under names of events, and at least one. */
@@ -156,7 +191,7 @@ int trainer_take_callbacks(lua_State *L)
     lua_getiuservalue(L, 2, 1);
     lua_pushvalue(L, list);
     lua_setfield(L, -2, "callbacks"); /* a list of the trainer's own */
-    lua_newtable(L);
+    push_control(L);
     lua_setfield(L, -2, "control");
     return 0;
 }
@@ -202,13 +237,6 @@ int trainer_remove_callback(lua_State *L)
 /* What a callback set in the control table at 'control', once; the status of the engine. */
 static int carry_out(lua_State *L, struct trainer_object *o, int control)
 {
-    static const struct {
-        const char *name;
-        enum trainer_request what;
-    } requests[] = {{"should_log", TRAINER_ASK_LOG},
-                    {"should_evaluate", TRAINER_ASK_EVAL},
-                    {"should_save", TRAINER_ASK_SAVE},
-                    {"should_training_stop", TRAINER_ASK_STOP}};
     for (int i = 0; i < 4; i++) {
         lua_pushstring(L, requests[i].name);
         lua_rawget(L, control);
@@ -224,16 +252,24 @@ static int carry_out(lua_State *L, struct trainer_object *o, int control)
     return OK;
 }
 
-/* (trainer, event name, values): calls every function of that name. */
+/* (trainer, event name, log entry or -1): calls every function of that name. */
 static int call_all(lua_State *L)
 {
     struct trainer_object *o = bind_arg(L, 1, &trainer_class);
     const char *event = lua_tostring(L, 2);
-    const struct trainer_log *values = lua_touserdata(L, 3);
+    lua_Integer entry = lua_tointeger(L, 3);
+    int64_t count;
+    const struct trainer_log *logs = trainer_logs(o->trainer, &count);
+    if (entry >= 0 && entry < count) /* at once: a callback may add entries, and then they move */
+        trainer_push_log(L, &logs[entry]);
+    else
+        lua_pushnil(L);
+    lua_replace(L, 3);
     trainer_stored(L, 1, "callbacks");
+    trainer_stored(L, 1, "control");
     lua_Integer n = (lua_Integer)lua_rawlen(L, 4);
     for (lua_Integer i = 1; i <= n; i++) {
-        lua_settop(L, 4);
+        lua_settop(L, 5);
         lua_rawgeti(L, 4, i);
         if (!lua_istable(L, -1))
             continue;
@@ -242,21 +278,15 @@ static int call_all(lua_State *L)
             continue;
         trainer_stored(L, 1, "args");
         trainer_push_state(L, 1, false);
-        trainer_stored(L, 1, "control");
-        int control = lua_gettop(L);
-        lua_pushvalue(L, control); /* stays below the call */
-        lua_insert(L, 5);
-        if (values)
-            trainer_push_log(L, values);
-        else
-            lua_pushnil(L);
+        lua_pushvalue(L, 5);
+        lua_pushvalue(L, 3);
         lua_call(L, 4, 0);
         bind_check(L, carry_out(L, o, 5));
     }
     return 0;
 }
 
-bool trainer_call(lua_State *L, const char *event, const struct trainer_log *values)
+bool trainer_call(lua_State *L, const char *event, int64_t entry)
 {
     trainer_stored(L, 1, "callbacks");
     bool none = !lua_rawlen(L, -1);
@@ -268,6 +298,6 @@ bool trainer_call(lua_State *L, const char *event, const struct trainer_log *val
     lua_pushcfunction(L, call_all);
     lua_pushvalue(L, 1);
     lua_pushstring(L, event);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)values);
+    lua_pushinteger(L, entry);
     return lua_pcall(L, 3, 0, 0) == LUA_OK;
 }

@@ -302,21 +302,21 @@ static void note_problem(lua_State *L, struct trainer *t)
 static bool call_back(lua_State *L, struct progress *p, const struct trainer_event *e)
 {
     int64_t n;
-    const struct trainer_log *logs = trainer_logs(p->o->trainer, &n);
-    const struct trainer_log *last = n ? &logs[n - 1] : NULL;
+    (void)trainer_logs(p->o->trainer, &n);
+    int64_t last = n - 1;
     switch (e->kind) {
     case TRAINER_STEP:
-        return trainer_call(L, "on_step_end", NULL) &&
+        return trainer_call(L, "on_step_end", -1) &&
                (!e->logged || trainer_call(L, "on_log", last)) &&
                (floor(e->epoch + 1e-9) == floor(p->epoch + 1e-9) ||
-                trainer_call(L, "on_epoch_end", NULL));
+                trainer_call(L, "on_epoch_end", -1));
     case TRAINER_EVAL:
         return trainer_call(L, "on_log", last) && trainer_call(L, "on_evaluate", last);
     case TRAINER_SAVE:
-        return trainer_call(L, "on_save", NULL);
+        return trainer_call(L, "on_save", -1);
     case TRAINER_DONE:
         return (!e->logged || trainer_call(L, "on_log", last)) &&
-               trainer_call(L, "on_train_end", NULL);
+               trainer_call(L, "on_train_end", -1);
     default:
         return true;
     }
@@ -511,7 +511,7 @@ int trainer_train(lua_State *L)
     trainer_go_on(o->trainer);
     if (trainer_step(o->trainer) > 0 && !is_done(o))
         bind_note(L, "continuing in step %" PRId64, trainer_step(o->trainer) + 1);
-    failed = !trainer_call(L, "on_train_begin", NULL);
+    failed = !trainer_call(L, "on_train_begin", -1);
     int status = failed ? OK : pull(L, &p, TRAINER_DONE, &e, &failed);
     o->seconds += now() - p.begun;
     if (failed)

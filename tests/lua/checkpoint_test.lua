@@ -128,6 +128,17 @@ tap.raises(function() t:add_callback{} end, "without a function")
 tap.raises(function() t:add_callback(7) end, "wanted a table")
 tap.raises(function() trainer_of(nil, { callbacks = { on_log = print } }) end, "wants a list")
 
+-- a callback may evaluate, which adds to the log that the next callback looks at
+local nested, got = {}, {}
+t = trainer_of({ save_strategy = "no", logging_steps = 1 }, { callbacks = { { on_step_end = function()
+    for _ = 1, 20 do nested.trainer:evaluate() end end, on_log = function(_, _, _, logs) got[#got + 1] = logs.step end } } })
+nested.trainer = t
+t:train()
+tap.eq(#t.state.log_history, 6 * 21 + 1)
+tap.eq(#got, 6 * 21 + 1)
+tap.raises(function() trainer_of({ save_strategy = "no", max_steps = 1 }, { callbacks = { { on_step_end = function(_, _, control)
+    control.should_stop = true end } } }):train() end, "control has no 'should_stop'")
+
 -- stopping early, and the best model
 local early = EarlyStoppingCallback{ early_stopping_patience = 2 }
 tap.eq({ early.early_stopping_patience, early.early_stopping_threshold }, { 2, 0.0 })
