@@ -34,7 +34,8 @@ uint64_t hash_bytes(const void *bytes, size_t length)
         h = fold(h ^ v, seed ^ 0xD6E8FEB86659FD93u) + v;
     }
     v = 0;
-    memcpy(&v, p, length);
+    if (length) /* bytes may be NULL when there are none */
+        memcpy(&v, p, length);
     h = fold(h ^ v, seed ^ 0xA0761D6478BD642Fu);
     return fold(h ^ seed, 0xE7037ED1A0B428DBu);
 }

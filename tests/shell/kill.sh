@@ -61,24 +61,32 @@ last_saved() {
     sed -n 's/^step=\([0-9]*\) saved=.*/\1/p' said | tail -n 1
 }
 
+# --- how long a start takes here, until something is saved: kills are spread over that and more
+: >said
+begun=$(date +%s%N)
+"$lorash" --threads 1 recipe.lua >said 2>err &
+pid=$!
+until_seen said 'saved='
+kill -9 $pid
+wait $pid 2>/dev/null
+start=$((($(date +%s%N) - begun) / 1000000))
+
 # --- kill -9 again and again: what was said to be saved is there
-kills=${KILLS:-30} k=0 saved=0 lost=0 failed=0 resumed=0
+kills=${KILLS:-30} k=0 saved=$(last_saved) lost=0 failed=0 resumed=0
 while [ $k -lt "$kills" ]; do
     k=$((k + 1))
-    if [ "$saved" -gt 0 ]; then resume="--resume_from_checkpoint"; else resume=; fi
     : >said
-    # shellcheck disable=SC2086 # no word when there is nothing to go on from
-    "$lorash" --threads 1 recipe.lua $resume >said 2>err &
+    "$lorash" --threads 1 recipe.lua --resume_from_checkpoint >said 2>err &
     pid=$!
     # moments spread over starting, reading, training and saving
-    sleep "$(awk -v k=$k 'BEGIN { printf "%.3f", 0.04 + (k * 61 % 97) / 97 * 0.5 }')"
+    sleep "$(awk -v k=$k -v t=$start 'BEGIN { printf "%.3f", t / 1000 * (0.3 + (k * 61 % 97) / 97 * 2.5) }')"
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
     if [ $? -ne 137 ]; then # it ended by itself: that must not be
         failed=$((failed + 1))
         cat err >>failures
     fi
-    if [ -n "$resume" ] && grep -q 'resumed from' err; then
+    if grep -q 'resumed from' err; then
         resumed=$((resumed + 1))
         from=$(sed -n 's/.*resumed from .*: step \([0-9]*\) of.*/\1/p' err)
         [ "$from" -ge "$saved" ] || lost=$((lost + 1))
