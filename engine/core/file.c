@@ -298,6 +298,17 @@ bool file_exists(const char *path)
     return call_stat(path, &st) == 0;
 }
 
+int file_look(const char *path, bool *exists, bool *is_folder)
+{
+    struct stat st;
+    *exists = *is_folder = false;
+    if (call_stat(path, &st) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? OK : file_fail("look at", path);
+    *exists = true;
+    *is_folder = S_ISDIR(st.st_mode);
+    return OK;
+}
+
 bool file_is_folder(const char *path)
 {
     struct stat st;

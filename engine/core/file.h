@@ -40,6 +40,10 @@ int file_write_all(const char *path, const void *bytes, size_t length) MUST_CHEC
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 
+/* What stands at a path, told apart from a system that refuses to say (ERR_IO): both false when
+ * there is nothing, or a link to nothing. */
+int file_look(const char *path, bool *exists, bool *is_folder) MUST_CHECK;
+
 /* True for a name without '/', that is neither empty nor "." nor "..": what a file named by another
  * file (a shard, an adapter) must be. */
 bool file_is_plain_name(const char *name);

@@ -262,6 +262,11 @@ static int match_entry(struct walk *w, int64_t at, const char *name, const char 
     if (!path)
         return ERR_MEMORY;
     bool there = call_stat(path, &st) == 0;
+    if (!there && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES) {
+        int status = file_fail("look at", path);
+        mem_free(path);
+        return status;
+    }
     if (there && S_ISDIR(st.st_mode) && deep) {
         if (call_lstat(path, &st) == 0 && !S_ISLNK(st.st_mode)) /* links may go round in circles */
             return reach(w, path, w->items[at].rest);
@@ -288,7 +293,9 @@ static int step(struct walk *w, int64_t at, struct file_names *out)
     if (deep && *rest)
         TRY(reach(w, mem_text(folder, strlen(folder)), rest));
     struct file_names names = {0};
-    if (!file_is_folder(folder[0] ? folder : "."))
+    bool exists, is_folder;
+    TRY(file_look(folder[0] ? folder : ".", &exists, &is_folder));
+    if (!is_folder)
         return OK;
     TRY(file_list(folder[0] ? folder : ".", &names));
     int status = OK;

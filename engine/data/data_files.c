@@ -163,11 +163,13 @@ static int visit(const char *folder, const char *below, const char *name, struct
                  struct file_names *files)
 {
     char path[PATH_BYTES], inside[PATH_BYTES];
+    bool exists, is_folder;
     if (is_skipped(name))
         return OK;
     TRY(put_below(below, name, false, inside));
     TRY(put_below(folder, inside, false, path));
-    if (!file_is_folder(path))
+    TRY(file_look(path, &exists, &is_folder));
+    if (!is_folder)
         return add_name(files, inside);
     return strncmp(name, "__", 2) != 0 ? add_name(todo, inside) : OK;
 }
@@ -361,8 +363,10 @@ static int by_readme(struct data_files *d, const char *folder, const char *confi
     char path[PATH_BYTES], *text;
     size_t length;
     struct data_files patterns = {0};
+    bool exists, is_folder;
     TRY(put_below(folder, "README.md", false, path));
-    if (!file_exists(path))
+    TRY(file_look(path, &exists, &is_folder));
+    if (!exists || is_folder)
         return config ? fail(ERR_ARG,
                              "%s has no README.md that could define '%.60s'; hint: leave "
                              "the configuration's name out",

@@ -5,6 +5,7 @@
 #include "kernels/base/size.h"
 #include "tests/engine/shared_util.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -211,12 +212,43 @@ static void test_no_memory(void **state)
     assert_int_equal(file_open_count(), 0);
 }
 
+/* Every file call refused once: an error, or the same files; never fewer. */
+static void test_faults(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"carded", "folders", "shards"};
+    for (int k = 0; k < 3; k++) {
+        char base[1400], wanted[2000];
+        struct data_files d = {0};
+        snprintf(base, sizeof base, "%s/%s", temp_folder(), folders[k]);
+        assert_int_equal(data_files_find(&d, base, NULL), OK);
+        snprintf(wanted, sizeof wanted, "%s", shown(&d, base));
+        data_files_free(&d);
+        int refused = 0;
+        for (int64_t n = 1;; n++) {
+            file_fail_at(n, EIO);
+            int status = data_files_find(&d, base, NULL);
+            int64_t seen = file_fail_at(0, 0);
+            if (status)
+                assert_int_equal(status, ERR_IO);
+            else
+                assert_string_equal(shown(&d, base), wanted);
+            refused += status != OK;
+            data_files_free(&d);
+            if (seen < n)
+                break;
+        }
+        assert_true(refused > 3);
+        assert_int_equal(file_open_count(), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_folders),   cmocka_unit_test(test_add),
         cmocka_unit_test(test_readme),    cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
