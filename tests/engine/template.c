@@ -254,10 +254,10 @@ static void *run_evils(void *result)
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t1);
         double seconds = (double)(t1.tv_sec - t0.tv_sec) + 1e-9 * (double)(t1.tv_nsec - t0.tv_nsec);
         double mib = (double)(mem_stats().peak_bytes - before) / 1048576;
-        if (getenv("LORASH_TEMPLATE_EVILS") || !status || mib > 64 || (!SANITIZED && seconds > 1))
+        if (getenv("LORASH_TEMPLATE_EVILS") || !status || mib > 64 || (!SANITIZED && seconds > 3))
             fprintf(stderr, "# %.70s: %s, %.3f s, %.1f MiB\n", list[i].name,
                     status ? status_message() : r.text, seconds, mib);
-        *bad += !status || mib > 64 || (!SANITIZED && seconds > 1);
+        *bad += !status || mib > 64 || (!SANITIZED && seconds > 3);
         template_result_free(&r);
         free(list[i].text);
     }
