@@ -350,7 +350,9 @@ static int indent(struct eval *e, struct arguments *a, struct tv *out)
     struct buffer b = {0};
     struct tv text = tv_none(), by = tv_text("    ", 4);
     int64_t width = 4;
-    TRY(builtin_self_text(e, a, &text));
+    if (a->self.kind != TV_TEXT)
+        return fail(ERR_ARG, "expected a text, found a %s", tv_type(a->self));
+    text = a->self;
     bool text_width = a->given[0] && a->values[0].kind == TV_TEXT;
     if (text_width)
         by = a->values[0];
@@ -378,7 +380,9 @@ static int truncate_text(struct eval *e, struct arguments *a, struct tv *out)
 {
     int64_t length, leeway;
     struct tv text = tv_none(), tail = tv_text("...", 3), head = tv_none(), stop;
-    TRY(builtin_self_text(e, a, &text));
+    if (a->self.kind != TV_TEXT)
+        return fail(ERR_ARG, "expected a text, found a %s", tv_type(a->self));
+    text = a->self;
     TRY(builtin_int(a, 0, 255, &length));
     TRY(builtin_int(a, 3, 5, &leeway));
     if (a->given[2])

@@ -124,7 +124,10 @@ static int reverse(struct eval *e, struct arguments *a, struct tv *out)
     TRY(tv_new_list(&e->budget, TV_LIST, items->count, &back));
     for (int64_t i = 0; i < items->count; i++)
         back.as.list->items[i] = items->items[items->count - 1 - i];
-    return iterator(e, back, out);
+    if (a->self.kind != TV_ITERATOR)
+        return iterator(e, back, out);
+    *out = back; /* what cannot be read backwards becomes a list first */
+    return OK;
 }
 
 static int pair_list(struct eval *e, const struct tv_map *map, struct tv *out)
@@ -171,12 +174,15 @@ struct keyed {
     struct tv key, item;
 };
 
-/* Does x stay before y? Equal ones do. */
+/* Does x stay before y? Equal ones do, also those that have no order. */
 static int in_order(struct eval *e, const struct keyed *x, const struct keyed *y, bool down,
                     bool *out)
 {
     int order;
     bool ordered;
+    TRY(tv_equal(&e->budget, x->key, y->key, out));
+    if (*out)
+        return OK;
     TRY(tv_compare(&e->budget, x->key, y->key, &order, &ordered));
     *out = down ? order >= 0 : order <= 0;
     return OK;
@@ -309,6 +315,13 @@ static int groupby(struct eval *e, struct arguments *a, struct tv *out)
     struct keyed *keyed = keyed_items(e, items, &a->values[0], builtin_flag(a, 2, false));
     if (!keyed)
         return status_code();
+    for (int64_t i = 0; i < items->count; i++) {
+        if (keyed[i].key.kind == TV_UNDEFINED && !a->given[1])
+            return fail(ERR_ARG, "item %lld has no '%.*s'", (long long)i, (int)keyed[i].key.length,
+                        keyed[i].key.as.text);
+        if (keyed[i].key.kind == TV_UNDEFINED)
+            keyed[i].key = a->values[1];
+    }
     TRY(sorted(e, keyed, items->count, false, &order));
     TRY(tv_new_list(&e->budget, TV_LIST, items->count, &groups));
     for (int64_t i = 0, stop; i < items->count; i = stop) {
@@ -324,6 +337,8 @@ static int groupby(struct eval *e, struct arguments *a, struct tv *out)
         members.as.list->count = stop - i;
         TRY(tv_new_list(&e->budget, TV_TUPLE, 2, pair));
         TRY(eval_path(e, keyed[i].item, a->values[0], &pair->as.list->items[0]));
+        if (pair->as.list->items[0].kind == TV_UNDEFINED)
+            pair->as.list->items[0] = a->values[1];
         pair->as.list->items[1] = members;
     }
     groups.as.list->count = count;

@@ -159,6 +159,9 @@ static int set_block(struct eval *e, const struct stmt *s, struct scope *scope)
         filter.as.chain.base = &base;
         TRY(eval_expr(e, &filter, scope, &text));
     }
+    if (s->kind == STMT_FILTER && text.kind != TV_TEXT)
+        return eval_place(e, s->at,
+                          fail(ERR_ARG, "the filters give a %s, expected a text", tv_type(text)));
     if (s->kind == STMT_FILTER)
         return eval_place(e, s->at, eval_output(e, text));
     return eval_assign(e, &s->as.block.target, text, scope);
