@@ -182,6 +182,17 @@ static bool is_cjk(uint32_t cp)
     return false;
 }
 
+/* Control and format characters, and code points that are none. Of format characters our tables have
+ * only that they are no wider than marks, but for the soft hyphen. */
+static bool is_control(uint32_t cp)
+{
+    if (cp < 0x80)
+        return cp < 0x20 || cp == 0x7F;
+    unsigned f = cp <= 0x10FFFF ? unicode_flags(cp) : 0;
+    return cp < 0xA0 || cp == 0xAD || cp == 0xFFFD || !(f & UNICODE_ASSIGNED) ||
+           (unicode_width(cp) == 0 && !(f & (UNICODE_MARK | UNICODE_LETTER)));
+}
+
 /* Control characters go, all white space becomes blanks, blanks stand around CJK. */
 static int run_bert_clean(const struct normalizer_step *step, const struct source *s,
                           struct edit *out)
@@ -193,10 +204,7 @@ static int run_bert_clean(const struct normalizer_step *step, const struct sourc
         struct origin range = source_range(s, at, used);
         bool space = cp == '\t' || cp == '\n' || cp == '\r' ||
                      (cp != UINT32_MAX && unicode_flags(cp) & UNICODE_SPACE);
-        bool control = cp == 0 || cp == 0xFFFD || (cp < 0x20 && !space) || cp == 0x7F ||
-                       (cp >= 0x80 && cp < 0xA0 && !space) ||
-                       (cp != UINT32_MAX && !space && cp >= 0x80 && unicode_width(cp) == 0 &&
-                        !(unicode_flags(cp) & (UNICODE_MARK | UNICODE_LETTER)));
+        bool control = !space && is_control(cp);
         at += used;
         if (step->clean && control)
             continue;

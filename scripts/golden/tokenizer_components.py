@@ -7,7 +7,9 @@ makes of a few texts. A line is {"name", "tokenizer", "cases": [[text, ids, deco
 Needs the package tokenizers 0.23.3.
 Usage: tokenizer_components.py > tests/golden/tokenizer_components.jsonl
 """
+import base64
 import json
+from pathlib import Path
 
 from tokenizers import Tokenizer
 
@@ -16,7 +18,7 @@ TEXTS = ["Hello, world! 123", "  leading  and trailing  ", "don't stop--believin
          "a<s>b <mask> c<mask>", "x\r\n\ty \u00a0z", "ABBA abba \u0130\u0132", "\u2581under\u2581 \u2581",
          "\U0001f469\u200d\U0001f469\u200d\U0001f467 ok", "\u00bd\u00b2\u00b3 \u0661\u0662 4 56",
          "\u01c4 \ufb01 \u2460 \uff21", "\u0301a e\u0301 \u1e9b\u0323", "the <Tok> word<tok>s ab-cd ab",
-         "hello hello hell", "\u200b\ufeff\u0007q"]
+         "A\ufb01 AAA \u2460A\u0301 \u2026\u0301 a\u0301\u3000x\u00ady", "hello hello hell", "\u200b\ufeff\u0007q"]
 PAIRS = [["hello", "world"], ["", "a b"], ["ab <s>", "cd"]]
 
 MERGES = ["h e", "l l", "he ll", "hell o", "a b", "b a", "ab ba", "i n", "in g", "t h", "th e",
@@ -68,7 +70,40 @@ def replace(pattern, content, kind="String"):
     return part("Replace", pattern={kind: pattern}, content=content)
 
 
+def charsmap():
+    """The character map of tiny_unigram.model: field 2 of field 3 of the file."""
+    data = (Path(__file__).parent / "../../tests/golden/tiny_unigram.model").read_bytes()
+
+    def field(data, wanted):
+        at = 0
+
+        def varint():
+            nonlocal at
+            n = shift = 0
+            while True:
+                n |= (data[at] & 127) << shift
+                shift, at = shift + 7, at + 1
+                if data[at - 1] < 128:
+                    return n
+
+        while at < len(data):
+            key = varint()
+            if key & 7 == 5:
+                at += 4
+            elif key & 7 == 2:
+                size = varint()
+                if key >> 3 == wanted:
+                    return data[at:at + size]
+                at += size
+            else:
+                varint()
+        raise ValueError("no field %d" % wanted)
+
+    return base64.b64encode(field(field(data, 3), 2)).decode()
+
+
 def normalizers():
+    yield "charsmap", part("Precompiled", precompiled_charsmap=charsmap())
     for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase"):
         yield name, part(name)
     yield "strip", part("Strip", strip_left=True, strip_right=True)
