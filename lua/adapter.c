@@ -33,10 +33,8 @@ static int get(lua_State *L)
 
 static int set(lua_State *L)
 {
-    struct lora_config *c = lua_lora_arg(L, 1);
-    int done = config_set(L, &lora_options, c);
-    bind_check(L, lora_config_check(c));
-    return done;
+    return config_set(L, &lora_options,
+                      lua_lora_arg(L, 1)); /* what spans fields: when it is used */
 }
 
 static int show(lua_State *L)

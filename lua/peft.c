@@ -2,6 +2,7 @@
 #include "lua/peft.h"
 #include "engine/adapt/lora_files.h"
 #include "engine/adapt/lora_scale.h"
+#include "engine/adapt/merge.h"
 #include "engine/core/file.h"
 #include "engine/data/print.h"
 #include "engine/model/locate.h"
@@ -382,7 +383,11 @@ int peft_set_adapter(lua_State *L)
 int peft_delete_adapter(lua_State *L)
 {
     struct model *m = lua_model_arg(L, 1);
-    bind_check(L, lora_remove(m, text_arg(L, 2, "delete_adapter", "the adapter's name")));
+    const char *name = text_arg(L, 2, "delete_adapter", "the adapter's name");
+    bool was_active = lora_of(m) && !strcmp(lora_of(m)->name, name);
+    bind_check(L, lora_remove(m, name));
+    if (was_active && lora_of(m))
+        bind_note(L, "the active adapter is '%s' now", lora_of(m)->name);
     return 0;
 }
 
@@ -406,6 +411,8 @@ int peft_disable_adapter(lua_State *L)
     if (!lua_isnil(L, 2) && !lua_isfunction(L, 2))
         return bind_error(L, "disable_adapter wants a function or nothing; hint: "
                              "model:disable_adapter(function() ... end)");
+    if (lora_set_of(m)->merged)
+        bind_check(L, merge_refuse(lora_set_of(m), "it cannot be switched off"));
     lora_enable(l, false);
     if (lua_isnil(L, 2)) {
         bind_note(L, "the adapter is off until model:enable_adapter()");

@@ -53,6 +53,9 @@ tap.ok(tostring(config):find("rank_pattern%s+q_proj=2,v_proj=4"), "a table is so
 tap.ok(tostring(config):find("alpha_pattern%s+z=1,a=2.5"), "pairs keep their order")
 tap.eq(config.layers_to_transform, { "1" })
 tap.eq(LoraConfig{ init_lora_weights = true }.init_lora_weights, "true")
+config.layers_to_transform = {}
+config.layers_pattern = "layers" -- in any order; it is checked when it is used
+config.layers_to_transform = { 0, 1 }
 config.rank_pattern = {}
 tap.eq(config.rank_pattern, {})
 tap.eq(LoraConfig{ bias_type = "all" }.bias, "all")
@@ -209,6 +212,7 @@ for _, path in ipairs{ tied, untied, biased } do
         local merged = logits(m)
         tap.ok(distance(merged, adapted) <= 1e-6, "merged = unmerged")
         tap.raises(function() m:merge_adapter() end, "cannot be merged again")
+        tap.raises(function() m:disable_adapter() end, "it cannot be switched off")
         tap.raises(function() m:save_pretrained(folder .. "/m") end, "is merged into the weights")
         m:unmerge_adapter()
         tap.ok(same(logits(m), adapted) and m.config.tie_word_embeddings == ties, "unmerged: the same bits")
