@@ -49,6 +49,25 @@ static void save_free(struct folder_save *s)
     mem_free(s);
 }
 
+/* A save that was killed between its renames: the old files go back to where they were. */
+static int recover(const struct folder_save *s)
+{
+    struct file_names names = {0};
+    int status = s->exists && file_is_folder(s->old) ? file_list(s->old, &names) : OK;
+    for (int64_t i = 0; i < names.count && !status; i++) {
+        char *old = joined(s->old, names.items[i]), *target = joined(s->target, names.items[i]);
+        status = old && target ? OK : ERR_MEMORY;
+        if (!status && file_exists(target))
+            status = file_remove(target);
+        if (!status)
+            status = file_rename(old, target);
+        mem_free(old);
+        mem_free(target);
+    }
+    file_names_free(&names);
+    return status;
+}
+
 /* A message that does not name the folder gets its name. */
 static int named(const struct folder_save *s, int status)
 {
@@ -81,6 +100,8 @@ int folder_save_begin(const char *folder, struct folder_save **out)
     }
     if (!status && (!s->stage || !(s->old = joined(s->stage, "old"))))
         status = ERR_MEMORY;
+    if (!status)
+        status = named(s, recover(s));
     if (!status)
         status = named(s, file_remove_folder(s->stage));
     if (!status)

@@ -3,7 +3,8 @@
  * Files are written into a folder of their own (beside the target, or inside it when it exists);
  * commit renames that folder, or exchanges file by file and puts every old one back when a call
  * fails. Other files of the target stay. Only a power cut or kill between two renames of an
- * existing folder can leave some files new and some old. */
+ * existing folder can leave some files new and some old; the next save puts the old ones back
+ * before it begins. */
 #ifndef ENGINE_CORE_FOLDER_SAVE_H
 #define ENGINE_CORE_FOLDER_SAVE_H
 
@@ -12,7 +13,7 @@
 struct folder_save;
 
 /* Errors: ERR_ARG when 'folder' is a file, ERR_IO, ERR_MEMORY. What a save that was killed left
- * behind is removed. */
+ * behind is put back or removed. */
 int folder_save_begin(const char *folder, struct folder_save **out) MUST_CHECK;
 
 /* Where the file of that plain name is to be written; valid until the next call. */

@@ -115,6 +115,30 @@ static void refused(void **state)
     folder_save_abandon(NULL);
 }
 
+/* What a kill between two renames leaves: f0 is new already and f1 is nowhere; both old ones wait.
+ * They are back when the next save begins, whatever becomes of it. */
+static void killed(void **state)
+{
+    (void)state;
+    const char *folder = temp_path("killed");
+    char path[600];
+    struct folder_save *s;
+    OK_(save(folder, "new"));
+    snprintf(path, sizeof path, "%s/f1", folder);
+    OK_(file_remove(path));
+    snprintf(path, sizeof path, "%s/.saving/old", folder);
+    OK_(file_make_folder(path));
+    put(path, "f0", "old");
+    put(path, "f1", "old");
+    OK_(folder_save_begin(folder, &s));
+    folder_save_abandon(s);
+    expect(folder, "f0", "old");
+    expect(folder, "f1", "old");
+    expect(folder, "f2", "new");
+    names_are(folder, 3);
+    OK_(file_remove_folder(folder));
+}
+
 /* The n-th file call fails: the folder is the old one or, when the save says OK, the new one. */
 static void faults(bool exists, int error)
 {
@@ -184,10 +208,8 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(saved),
-        cmocka_unit_test(refused),
-        cmocka_unit_test(call_failures),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(saved),         cmocka_unit_test(refused),   cmocka_unit_test(killed),
+        cmocka_unit_test(call_failures), cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
