@@ -37,6 +37,7 @@ static int gc(lua_State *L)
     tokenizer_free(o->t);
     o->t = NULL;
     id_list_free(&o->list);
+    id_list_free(&o->part);
     text_buffer_free(&o->text);
     options_free(&tokenizer_load_table, &o->load);
     options_free(&tokenizer_call_table, &o->call);

@@ -16,7 +16,7 @@ struct lua_tokenizer {
     struct tokenizer_call_options call;
     struct tokenizer_decode_options decode;
     struct tokenizer_add_options add;
-    struct id_list list;
+    struct id_list list, part; /* part: a row of a text that makes several */
     struct text_buffer text;
     struct chat *chat; /* the parsed template, kept by lua/chat.c; NULL = none yet */
 };

@@ -3,6 +3,7 @@
  * Ids are plain Lua lists. Encoding uses the list that lives in the object, so nothing is lost when
  * Lua raises an error half way. */
 #include "lua/tokenizer.h"
+#include "kernels/base/size.h"
 
 #include <string.h>
 
@@ -205,9 +206,14 @@ static void finish_row(lua_State *L, const struct lua_tokenizer *o, int result, 
     if (s->padding != PAD_NONE)
         pad(L, want, tokenizer_special_id(o->t, TOKENIZER_PAD), s->pads_left);
     lua_pop(L, row ? 2 : 1);
+    int64_t filled = s->padding == PAD_NONE || want < count ? count : want;
+    if (o->call.return_length) {
+        lua_pushinteger(L, filled);
+        store(L, o, result, row, "length");
+    }
     if (!o->call.return_attention_mask)
         return;
-    push_mask(L, count, s->padding == PAD_NONE ? count : want, s->pads_left);
+    push_mask(L, count, filled, s->pads_left);
     store(L, o, result, row, "attention_mask");
 }
 
@@ -222,27 +228,97 @@ static void refuse_names(lua_State *L)
                        lua_tostring(L, -2), lua_tostring(L, -2));
 }
 
+/* Tokens [start, stop) of the text in o->list as a row of their own, bos and eos around them. */
+static void make_part(lua_State *L, struct lua_tokenizer *o, int64_t before, int64_t behind,
+                      int64_t start, int64_t stop)
+{
+    int64_t n = before + stop - start + behind;
+    o->part.count = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t from = i < before                  ? i
+                       : i < before + stop - start ? i + start
+                                                   : o->list.count - (n - i);
+        bind_check(L, id_list_add(&o->part, o->list.ids[from]));
+        if (o->call.return_offsets_mapping)
+            bind_check(L, id_list_span(&o->part, o->list.spans[from]));
+    }
+}
+
+static void push_part(lua_State *L, struct lua_tokenizer *o, int result, lua_Integer row,
+                      lua_Integer sample)
+{
+    push_ids(L, &o->part);
+    store(L, o, result, row, "input_ids");
+    if (o->call.return_offsets_mapping) {
+        push_spans(L, &o->part);
+        store(L, o, result, row, "offset_mapping");
+    }
+    lua_pushinteger(L, sample);
+    store(L, o, result, row, "overflow_to_sample_mapping");
+}
+
+/* The text at 'text' as one row or, cut at the longest length, several; returns the last row. */
+static lua_Integer encode_parts(lua_State *L, struct lua_tokenizer *o, int text, int result,
+                                lua_Integer row, lua_Integer sample, const struct shape *s)
+{
+    struct shape whole = *s;
+    whole.truncate = false;
+    encode(L, o, text, &whole);
+    int64_t before = o->call.add_special_tokens ? tokenizer_prefix_count(o->t) : 0;
+    int64_t behind = o->call.add_special_tokens ? tokenizer_suffix_count(o->t) : 0;
+    int64_t body = o->list.count - before - behind, step;
+    int64_t room = s->truncate ? s->max_length - before - behind : body;
+    if (s->truncate && room <= o->call.stride)
+        bind_error(L, "tokenizer: stride %lld must be below max_length without bos and eos, %lld",
+                   (long long)o->call.stride, (long long)room);
+    step = room - (s->truncate ? o->call.stride : 0);
+    for (int64_t done = 0, more = 1; more; done += step) { /* from the side that is kept */
+        int64_t end = done + room < body ? done + room : body;
+        make_part(L, o, before, behind, s->cuts_left ? body - end : done,
+                  s->cuts_left ? body - done : end);
+        push_part(L, o, result, ++row, sample);
+        more = end < body;
+    }
+    return row;
+}
+
 static void encode_batch(lua_State *L, struct lua_tokenizer *o, int result, const struct shape *s)
 {
-    static const char *const fields[] = {"input_ids", "attention_mask", "offset_mapping"};
-    lua_Integer rows = (lua_Integer)lua_rawlen(L, 2);
+    bool parts = o->call.return_overflowing_tokens;
+    const struct {
+        const char *name;
+        bool wanted;
+    } fields[] = {{"input_ids", true},
+                  {"attention_mask", o->call.return_attention_mask},
+                  {"offset_mapping", o->call.return_offsets_mapping},
+                  {"length", o->call.return_length},
+                  {"overflow_to_sample_mapping", parts}};
+    bool list = lua_istable(L, 2);
+    lua_Integer texts = list ? (lua_Integer)lua_rawlen(L, 2) : 1, rows = 0;
     int64_t longest = 0;
-    refuse_names(L);
-    if (o->call.text_pair)
-        bind_error(L, "tokenizer: text_pair goes with one text, not with a list of texts");
-    for (int i = 0; i < 3; i++) {
-        if ((i == 1 && !o->call.return_attention_mask) ||
-            (i == 2 && !o->call.return_offsets_mapping))
+    if (list)
+        refuse_names(L);
+    if (o->call.text_pair && (list || parts))
+        bind_error(L, "tokenizer: text_pair goes with one text and one row");
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        if (!fields[i].wanted)
             continue;
-        lua_createtable(L, (int)rows, 0);
-        lua_setfield(L, result, fields[i]);
+        lua_createtable(L, (int)texts, 0);
+        lua_setfield(L, result, fields[i].name);
     }
-    for (lua_Integer row = 1; row <= rows; row++) {
-        lua_rawgeti(L, 2, row);
-        encode_into(L, o, lua_gettop(L), result, row, s);
+    for (lua_Integer text = 1; text <= texts; text++) {
+        if (list)
+            lua_rawgeti(L, 2, text);
+        else
+            lua_pushvalue(L, 2);
+        if (parts)
+            rows = encode_parts(L, o, lua_gettop(L), result, rows, text, s);
+        else
+            encode_into(L, o, lua_gettop(L), result, ++rows, s);
         lua_pop(L, 1);
-        if (o->list.count > longest)
-            longest = o->list.count;
+        int64_t count =
+            parts && s->truncate ? i64_min(o->list.count, s->max_length) : o->list.count;
+        longest = i64_max(longest, count);
     }
     int64_t want = padded(o, s->padding == PAD_MAX ? s->max_length : longest);
     for (lua_Integer row = 1; row <= rows; row++)
@@ -257,7 +333,7 @@ int tokenizer_method_call(lua_State *L)
     read_options(L, o, &s);
     lua_newtable(L);
     int result = lua_gettop(L);
-    if (lua_istable(L, 2)) {
+    if (lua_istable(L, 2) || o->call.return_overflowing_tokens) {
         encode_batch(L, o, result, &s);
     } else {
         encode_into(L, o, 2, result, 0, &s);

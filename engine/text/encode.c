@@ -197,13 +197,9 @@ static int cut(struct encode *e, int step, const char *p, const char *end)
 
 static int add_token(struct encode *e, int32_t id, struct origin o)
 {
-    struct id_list *out = e->out;
-    TRY(id_list_add(out, id));
-    if (!(e->flags & TOKENIZER_SPANS))
-        return OK;
-    TRY(mem_grow((void **)&out->spans, &out->spans_capacity, out->count, sizeof *out->spans));
-    out->spans[out->count - 1] = (struct token_span){o.start, o.end};
-    return OK;
+    TRY(id_list_add(e->out, id));
+    return e->flags & TOKENIZER_SPANS ? id_list_span(e->out, (struct token_span){o.start, o.end})
+                                      : OK;
 }
 
 /* Cuts added tokens out of e's text and hands what lies between to 'rest'. */

@@ -20,6 +20,13 @@ int id_list_add(struct id_list *list, int32_t id)
     return OK;
 }
 
+int id_list_span(struct id_list *list, struct token_span span)
+{
+    TRY(mem_grow((void **)&list->spans, &list->spans_capacity, list->count, sizeof *list->spans));
+    list->spans[list->count - 1] = span;
+    return OK;
+}
+
 struct tokenizer *tokenizer_new(void)
 {
     struct tokenizer *t = mem_calloc(1, sizeof *t);

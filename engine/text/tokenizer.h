@@ -46,6 +46,7 @@ struct token_span {
 };
 void id_list_free(struct id_list *list);
 int id_list_add(struct id_list *list, int32_t id) MUST_CHECK;
+int id_list_span(struct id_list *list, struct token_span span) MUST_CHECK; /* of the last id */
 
 enum tokenizer_flag {
     TOKENIZER_ADD_SPECIAL = 1,   /* bos and eos as the model wants them */

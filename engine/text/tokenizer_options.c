@@ -65,6 +65,12 @@ static const struct option call_rows[] = {
     CALL(return_offsets_mapping, BOOL, "false",
          .doc = "also give offset_mapping: first and last "
                 "byte of each token"),
+    CALL(return_overflowing_tokens, BOOL, "false",
+         .doc = "with truncation: what is cut off makes further rows; overflow_to_sample_mapping "
+                "says of which text each row is"),
+    CALL(stride, INT, "0", .min = 0, .max = 1e9,
+         .doc = "tokens that such a row repeats of the one before"),
+    CALL(return_length, BOOL, "false", .doc = "also give length: the ids of each row"),
     {.name = "padding",
      .type = OPTION_OBJECT,
      .doc = "true or \"longest\": to the longest text; \"max_length\"; false (default)"},

@@ -15,7 +15,9 @@ extern const struct option_table tokenizer_load_table;
 /* padding and truncation may be true, false or a text: the caller reads them itself. */
 struct tokenizer_call_options {
     bool add_special_tokens, split_special_tokens, return_attention_mask, return_offsets_mapping;
-    int64_t max_length;         /* 0 = not given */
+    bool return_overflowing_tokens, return_length;
+    int64_t max_length; /* 0 = not given */
+    int64_t stride;
     int64_t pad_to_multiple_of; /* 0 = not given */
     char *padding_side, *truncation_side, *text_pair;
 };

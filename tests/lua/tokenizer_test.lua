@@ -133,6 +133,22 @@ eq(u({ "a", "hello" }, { padding = true, pad_to_multiple_of = 4 }).attention_mas
 eq(u:decode(u:encode("do n't , he said ."), { clean_up_tokenization_spaces = true }), "don't, he said.")
 eq(u:decode(u:encode("do n't ,")), "do n't ,")
 
+-- what is cut off as further rows (left.cuts: from the end)
+local cut = { truncation = true, max_length = 3, return_overflowing_tokens = true }
+eq(u("abcdefg", cut).input_ids, { { 97, 98, 99 }, { 100, 101, 102 }, { 103 } })
+cut.stride, cut.return_length, cut.return_offsets_mapping = 1, true, true
+local rows = u({ "abcde", "x" }, cut)
+eq(rows.input_ids, { { 97, 98, 99 }, { 99, 100, 101 }, { 120 } })
+eq(rows.overflow_to_sample_mapping, { 1, 1, 2 })
+eq(rows.length, { 3, 3, 1 })
+eq(rows.offset_mapping[2], { { 3, 3 }, { 4, 4 }, { 5, 5 } })
+cut.truncation_side, cut.padding, cut.return_offsets_mapping = "left", "max_length", false
+eq(u("abcd", cut).input_ids, { { 98, 99, 100 }, { 97, 98, 261 } })
+eq(u("", cut).input_ids, { { 261, 261, 261 } })
+eq(u("a", { return_length = true }).length, 1)
+cut.stride = 3
+raises(function() u("abcd", cut) end, "stride 3 must be below")
+
 -- tokens that are added
 eq(u:add_tokens("<x>"), 1)
 eq(u:add_tokens { "<x>", "<y>", { content = "<z>", lstrip = true, special = true } }, 2)
