@@ -88,5 +88,24 @@ raises(function()
         chat_template = "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}" })
 end, "writes message 2 in another way once the conversation goes on")
 
+-- a model answers a conversation as it continues the ids that the template gives
+local demo = os.getenv("LORASH_DEMO_MODEL")
+if demo then
+    local model, tokenizer = AutoModelForCausalLM.from_pretrained(demo), AutoTokenizer.from_pretrained(demo)
+    local question = { { role = "user", content = "What is the capital of France?" } }
+    local options = { max_new_tokens = 8, do_sample = false }
+    local answer = model:generate(tokenizer, question, options)
+    local encoding = tokenizer:apply_chat_template(question, { add_generation_prompt = true })
+    eq(answer.ids, model:generate(encoding, options).ids, "messages as their ids")
+    eq(answer.ids, model:generate(encoding.input_ids, options).ids)
+    ok(answer.text:find("Paris", 1, true), "it knows Paris: " .. answer.text)
+    local begun = { question[1], { role = "assistant", content = "The capital is" } }
+    local more = model:generate(tokenizer, { question, begun }, options)
+    eq(more[1].ids, answer.ids, "a list of conversations")
+    ok(more[2].text:sub(1, 1) == " ", "goes on with the assistant's words: " .. more[2].text)
+else
+    tap.skip("an answer of the demo model", "LORASH_DEMO_MODEL is not set")
+end
+
 os.remove(path .. ".json")
 tap.done()
