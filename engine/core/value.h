@@ -113,7 +113,7 @@ int value_read(struct json *j, struct value **out) MUST_CHECK;
 
 /* How value_to_json writes; the defaults of Python's json.dumps are {.indent = -1}. */
 struct value_json {
-    const char *indent_text;             /* instead of the spaces; NULL = spaces */
+    const char *indent_text;       /* instead of the spaces; NULL = spaces */
     int indent;                    /* -1 = one line; else spaces for each level */
     bool sort_keys, ascii;         /* ascii: other characters as \uXXXX */
     const char *separator, *colon; /* NULL = Python's: ", " (in lines: ",") and ": " */
