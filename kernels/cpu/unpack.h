@@ -220,72 +220,96 @@ static inline void group_bit(const uint8_t *p, int bit, int value, __m128i *low,
     *high = _mm_add_epi8(*high, _mm_and_si128(_mm_cmpeq_epi8(h, b), v));
 }
 
-/* Each half of the group has its own scale and offset. */
-static inline void group_scale(vf out[BLOCK_VECTORS], vf d0, vf m0, vf d1, vf m1)
-{
-    for (int i = 0; i < BLOCK_VECTORS; i++)
-        out[i] = i < BLOCK_VECTORS / 2 ? out[i] * d0 - m0 : out[i] * d1 - m1;
-}
-
-static inline void group_q2_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+/* The levels of a group, before any scale. */
+static inline void levels_q2_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
 {
     __m128i low, high;
-    const uint8_t *s = b + 2 * g;
-    vf d = block_half(b + 80), m = block_half(b + 82);
     group_bits(b + 16 + g / 4 * 32, g % 4 * 2, 3, &low, &high);
     block_floats(low, high, out);
-    group_scale(out, d * vf_set((float)(s[0] & 15)), m * vf_set((float)(s[0] >> 4)),
-                d * vf_set((float)(s[1] & 15)), m * vf_set((float)(s[1] >> 4)));
 }
 
-static inline void group_q3_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+static inline void levels_q3_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
 {
     __m128i low, high, four = _mm_set1_epi8(4);
-    vf d = block_half(b + 108);
-    vf d0 = d * vf_set((float)(q3_k_scale(b + 96, 2 * g) - 32));
-    vf d1 = d * vf_set((float)(q3_k_scale(b + 96, 2 * g + 1) - 32));
     group_bits(b + 32 + g / 4 * 32, g % 4 * 2, 3, &low, &high);
     group_bit(b, g, 4, &low, &high);
     block_floats(_mm_sub_epi8(low, four), _mm_sub_epi8(high, four), out);
-    for (int i = 0; i < BLOCK_VECTORS; i++)
-        out[i] = out[i] * (i < BLOCK_VECTORS / 2 ? d0 : d1);
 }
 
-static inline void group_q4_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+static inline void levels_q4_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
 {
     __m128i low, high;
-    int s, m;
-    q4_k_scale(b + 4, g, &s, &m);
     group_bits(b + 16 + g / 2 * 32, g % 2 * 4, 15, &low, &high);
     block_floats(low, high, out);
-    block_scale_add(out, block_half(b) * vf_set((float)s), -block_half(b + 2) * vf_set((float)m));
 }
 
-static inline void group_q5_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+static inline void levels_q5_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
 {
     __m128i low, high;
-    int s, m;
-    q4_k_scale(b + 4, g, &s, &m);
     group_bits(b + 48 + g / 2 * 32, g % 2 * 4, 15, &low, &high);
     group_bit(b + 16, g, 16, &low, &high);
     block_floats(low, high, out);
-    block_scale_add(out, block_half(b) * vf_set((float)s), -block_half(b + 2) * vf_set((float)m));
 }
 
-static inline void group_q6_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+static inline void levels_q6_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
 {
     __m128i low, high, top_low, top_high, half = _mm_set1_epi8(32);
     int part = g / 4, t = g % 4;
-    const int8_t *s = (const int8_t *)b + 192 + 2 * g;
-    vf d = block_half(b + 208);
-    vf d0 = d * vf_set((float)s[0]), d1 = d * vf_set((float)s[1]);
     group_bits(b + 64 * part + t % 2 * 32, t / 2 * 4, 15, &low, &high);
     group_bits(b + 128 + 32 * part, 2 * t, 3, &top_low, &top_high);
     low = _mm_or_si128(low, _mm_slli_epi16(top_low, 4));
     high = _mm_or_si128(high, _mm_slli_epi16(top_high, 4));
     block_floats(_mm_sub_epi8(low, half), _mm_sub_epi8(high, half), out);
+}
+
+/* Each half of the group has its own scale (and offset). */
+static inline void group_scale(vf out[BLOCK_VECTORS], vf d0, vf d1)
+{
     for (int i = 0; i < BLOCK_VECTORS; i++)
         out[i] = out[i] * (i < BLOCK_VECTORS / 2 ? d0 : d1);
+}
+
+static inline void group_q2_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+{
+    const uint8_t *s = b + 2 * g;
+    vf d = block_half(b + 80), m = block_half(b + 82);
+    vf m0 = m * vf_set((float)(s[0] >> 4)), m1 = m * vf_set((float)(s[1] >> 4));
+    levels_q2_k(b, g, out);
+    group_scale(out, d * vf_set((float)(s[0] & 15)), d * vf_set((float)(s[1] & 15)));
+    for (int i = 0; i < BLOCK_VECTORS; i++)
+        out[i] = out[i] - (i < BLOCK_VECTORS / 2 ? m0 : m1);
+}
+
+static inline void group_q3_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+{
+    vf d = block_half(b + 108);
+    levels_q3_k(b, g, out);
+    group_scale(out, d * vf_set((float)(q3_k_scale(b + 96, 2 * g) - 32)),
+                d * vf_set((float)(q3_k_scale(b + 96, 2 * g + 1) - 32)));
+}
+
+static inline void group_q4_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+{
+    int s, m;
+    q4_k_scale(b + 4, g, &s, &m);
+    levels_q4_k(b, g, out);
+    block_scale_add(out, block_half(b) * vf_set((float)s), -block_half(b + 2) * vf_set((float)m));
+}
+
+static inline void group_q5_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+{
+    int s, m;
+    q4_k_scale(b + 4, g, &s, &m);
+    levels_q5_k(b, g, out);
+    block_scale_add(out, block_half(b) * vf_set((float)s), -block_half(b + 2) * vf_set((float)m));
+}
+
+static inline void group_q6_k(const uint8_t *b, int g, vf out[BLOCK_VECTORS])
+{
+    const int8_t *s = (const int8_t *)b + 192 + 2 * g;
+    vf d = block_half(b + 208);
+    levels_q6_k(b, g, out);
+    group_scale(out, d * vf_set((float)s[0]), d * vf_set((float)s[1]));
 }
 
 /* Formats that have a block function: name, bytes of 32 elements. */
