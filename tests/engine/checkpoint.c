@@ -435,6 +435,29 @@ static void wrong_tensors(void **state)
     buffer_free(&notes);
 }
 
+/* A checkpoint of format version 1, written when that was the newest: it must stay readable. (Made by
+ * run_open with 'small' and logging_steps 1, saved after step 3.) */
+static void golden_version_1(void **state)
+{
+    struct buffer notes = {0};
+    char folder[256];
+    struct run r;
+    (void)state;
+    run_folder(folder);
+    run_open(&r, &small, folder);
+    run_set(&r, "logging_steps", "1");
+    run_start(&r);
+    CHECK(checkpoint_resume(r.t, "tests/golden/checkpoint_v1", &notes));
+    assert_int_equal(r.t->step, 3);
+    assert_int_equal(r.t->log_count, 4);
+    assert_true(run_hash(&r) == 0x28f86faec8ccc1bu);
+    run_to_end(&r);
+    assert_int_equal(r.t->step, 8);
+    buffer_free(&notes);
+    run_close(&r);
+    run_folder_remove(folder);
+}
+
 /* --- order, limits, killed runs --------------------------------------------------------------- */
 
 static int64_t count_of(const char *folder)
@@ -626,12 +649,13 @@ static int no_leak(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(every_file_call),        TEST(every_allocation),
-        TEST(failing_resume),         TEST(full_disk),
-        TEST(damaged_files),          TEST(damaged_texts),
-        TEST(wrong_tensors),          TEST(limits),
-        TEST(newest_is_last_written), TEST(after_a_kill),
-        TEST(failed_save_pauses),     TEST(save_only_model),
+        TEST(every_file_call), TEST(every_allocation),
+        TEST(failing_resume),  TEST(full_disk),
+        TEST(damaged_files),   TEST(damaged_texts),
+        TEST(wrong_tensors),   TEST(golden_version_1),
+        TEST(limits),          TEST(newest_is_last_written),
+        TEST(after_a_kill),    TEST(failed_save_pauses),
+        TEST(save_only_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
