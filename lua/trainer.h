@@ -52,7 +52,7 @@ int trainer_save_state(lua_State *L);
 int trainer_plot(lua_State *L);
 
 /* Before the first step of train(): what a killed run left behind is cleaned up, and 'resume' (NULL =
- * nothing, "true" = the newest, else a path) is gone on from. Raises on failure. */
+ * nothing, "true" = the newest, "auto" = that if there is any, else a path) is gone on from. Raises on failure. */
 void trainer_begin(lua_State *L, struct trainer_object *o, const char *resume);
 
 /* A signal or Ctrl-C ends the program: writes a checkpoint and prints how to go on. */

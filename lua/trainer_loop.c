@@ -439,7 +439,8 @@ struct train_call {
 
 static const struct option train_rows[] = {
     OPTION(struct train_call, resume_from_checkpoint, TEXT, NULL, .boolean = true,
-           .doc = "go on from this checkpoint folder; true = the newest of output_dir"),
+           .doc = "go on from this checkpoint folder; true = the newest of output_dir, \"auto\" = "
+                  "if any"),
 };
 
 const struct option_table train_options = {

@@ -130,6 +130,11 @@ void trainer_begin(lua_State *L, struct trainer_object *o, const char *resume)
         bind_check(L, checkpoint_clean(o->args.output_dir, notes));
         print_lines(L, notes);
     }
+    if (resume && !strcmp(resume, "auto")) { /* a first start has nothing to go on from */
+        int64_t count, highest;
+        bind_check(L, checkpoint_count(o->args.output_dir, &count, &highest));
+        resume = count ? "true" : NULL;
+    }
     if (resume && !strcmp(resume, "true")) {
         int status = checkpoint_newest(o->args.output_dir, &newest->path, notes);
         char kept[1200];

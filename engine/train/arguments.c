@@ -40,22 +40,23 @@
             .doc = "no evaluation before so many steps (or epochs, as eval_strategy counts)"), \
         ROW(eval_on_start, BOOL, "false", .doc = "evaluate before the first step")
 
-#define SAVE_ROWS                                                                                 \
-    ROW(save_strategy, TEXT, "steps", .choices = "no,steps,epoch,best",                           \
-        .doc = "when a checkpoint is written; best: after an evaluation better than all before"), \
-        ROW(save_steps, FLOAT, "500", .min = 0, .max = 1e9,                                       \
-            .doc = "steps between checkpoints; below 1: share of all steps"),                     \
-        ROW(save_total_limit, INT, "0", .min = 0, .max = 1e6,                                     \
-            .doc = "checkpoints to keep, the best one always; 0 = all"),                          \
-        ROW(save_only_model, BOOL, "false",                                                       \
-            .doc = "checkpoints without optimiser state: small, but training cannot resume"),     \
-        ROW(resume_from_checkpoint, TEXT, NULL, .boolean = true,                                  \
-            .doc = "go on from this checkpoint folder; true = the newest of output_dir"),         \
-        ROW(load_best_model_at_end, BOOL, "false",                                                \
-            .doc = "end with the weights of the best checkpoint"),                                \
-        ROW(metric_for_best_model, TEXT, NULL,                                                    \
-            .doc = "what makes a model the best: loss (default) or mean_token_accuracy"),         \
-        ROW(greater_is_better, TEXT, NULL, .boolean = true, .choices = "true,false",              \
+#define SAVE_ROWS                                                                                  \
+    ROW(save_strategy, TEXT, "steps", .choices = "no,steps,epoch,best",                            \
+        .doc = "when a checkpoint is written; best: after an evaluation better than all before"),  \
+        ROW(save_steps, FLOAT, "500", .min = 0, .max = 1e9,                                        \
+            .doc = "steps between checkpoints; below 1: share of all steps"),                      \
+        ROW(save_total_limit, INT, "0", .min = 0, .max = 1e6,                                      \
+            .doc = "checkpoints to keep, the best one always; 0 = all"),                           \
+        ROW(save_only_model, BOOL, "false",                                                        \
+            .doc = "checkpoints without optimiser state: small, but training cannot resume"),      \
+        ROW(resume_from_checkpoint, TEXT, NULL, .boolean = true,                                   \
+            .doc = "go on from this checkpoint folder; true = the newest of output_dir, \"auto\" " \
+                   "= if any"),                                                                    \
+        ROW(load_best_model_at_end, BOOL, "false",                                                 \
+            .doc = "end with the weights of the best checkpoint"),                                 \
+        ROW(metric_for_best_model, TEXT, NULL,                                                     \
+            .doc = "what makes a model the best: loss (default) or mean_token_accuracy"),          \
+        ROW(greater_is_better, TEXT, NULL, .boolean = true, .choices = "true,false",               \
             .doc = "default: true unless the metric's name ends in loss")
 
 #define BATCH_ROWS                                                                                \

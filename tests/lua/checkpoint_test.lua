@@ -61,6 +61,7 @@ tap.raises(function() args.greater_is_better = "maybe" end, "true,false")
 tap.raises(function() TrainingArguments{ report_to = "wandb" } end, "tensorboard")
 tap.raises(function() TrainingArguments{ save_strategy = "step" } end, "steps")
 
+local t
 -- a run saves, another goes on, and both end in the same place
 local whole = trainer_of{ save_steps = 3 }
 whole:train()
@@ -82,6 +83,14 @@ tap.raises(function() trainer_of{ output_dir = folder .. "/empty" }:train{ resum
 tap.raises(function() trainer_of{ seed = 3 }:train(folder .. "/out/checkpoint-3") end, "seed was 42, found 3")
 tap.raises(function() trainer_of():train{ resume_from_checkpiont = true } end, "did you mean 'resume_from_checkpoint'?")
 
+t = trainer_of{ save_steps = 3, resume_from_checkpoint = "auto", output_dir = folder .. "/auto" }
+t:train()
+tap.eq(weights(t), weights(whole), "auto begins where there is nothing")
+os.execute("rm -r " .. folder .. "/auto/checkpoint-6")
+t = trainer_of{ save_steps = 3, resume_from_checkpoint = "auto", output_dir = folder .. "/auto" }
+t:train()
+tap.eq(weights(t), weights(whole), "and goes on where there is something")
+
 -- callbacks
 local seen, limit = {}, nil
 local callback = {
@@ -100,7 +109,7 @@ local callback = {
     on_epoch_end = function() seen[#seen + 1] = "epoch" end,
     on_train_end = function() seen[#seen + 1] = "end" end,
 }
-local t = trainer_of({ max_steps = 6, save_steps = 100, output_dir = folder .. "/calls" }, { callbacks = { callback } })
+t = trainer_of({ max_steps = 6, save_steps = 100, output_dir = folder .. "/calls" }, { callbacks = { callback } })
 t:train()
 tap.eq(seen, { "begin 0 2", "step", "save 1", "step", "loss 1", "step", "eval log 2", "eval float", "step", "loss 3", "step",
     "epoch", "step", "loss 4", "save 6", "end log 5", "end" }, "every event in its order")
