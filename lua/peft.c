@@ -1,7 +1,7 @@
 /* peft.c -- adapters of a model by name: loading, saving, choosing, switching off. */
 #include "lua/peft.h"
 #include "engine/adapt/lora_files.h"
-#include "engine/adapt/lora_scale.h"
+#include "engine/adapt/lora_patterns.h"
 #include "engine/adapt/merge.h"
 #include "engine/core/file.h"
 #include "engine/data/print.h"

@@ -15,7 +15,7 @@
  * finite, ERR_IO; then an adapter that was there before is still whole. */
 int adapter_save(struct lora *l, const char *dir, const char *base) MUST_CHECK;
 
-/* The same with one scale for all layers (engine/adapt/lora_scale.h). */
+/* The same with one scale for all layers (engine/adapt/lora_patterns.h). */
 int adapter_save_one_scale(struct lora *l, const char *dir, const char *base) MUST_CHECK;
 
 /* The base model's name as written by default: the folder or hub name it was loaded from, of a GGUF

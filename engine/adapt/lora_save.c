@@ -1,8 +1,7 @@
 /* lora_save.c -- an adapter into a folder: weights, configuration and a card, together or not at all. */
 #include "engine/adapt/lora_files.h"
 #include "engine/adapt/lora_json.h"
-#include "engine/adapt/lora_match.h"
-#include "engine/adapt/lora_scale.h"
+#include "engine/adapt/lora_patterns.h"
 #include "engine/core/file.h"
 #include "engine/core/folder_save.h"
 #include "engine/core/json_write.h"
@@ -11,7 +10,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PATH_BYTES 4096
@@ -105,43 +103,6 @@ static int save_weights(struct lora *l, const char *path, double scale)
     return status;
 }
 
-/* --- configuration --------------------------------------------------------------------------- */
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct named_number *)a)->name, ((const struct named_number *)b)->name);
-}
-
-/* Patterns are written in the order of their names, and whoever reads them takes the first that
- * matches: that must give each layer what it has. */
-static int check_order(const struct lora *l)
-{
-    struct lora_config sorted;
-    struct lora_match match = {0};
-    TRY(options_copy(&lora_options, &sorted, &l->config));
-    if (sorted.rank_pattern.count)
-        qsort(sorted.rank_pattern.items, (size_t)sorted.rank_pattern.count,
-              sizeof *sorted.rank_pattern.items, by_name);
-    if (sorted.alpha_pattern.count)
-        qsort(sorted.alpha_pattern.items, (size_t)sorted.alpha_pattern.count,
-              sizeof *sorted.alpha_pattern.items, by_name);
-    int status = lora_match_open(&match, l->model, &sorted);
-    for (int64_t i = 0; i < l->count && !status; i++) {
-        int64_t r;
-        double alpha;
-        const char *path = l->layers[i].module->name;
-        status = lora_match_values(&match, path, &r, &alpha);
-        if (!status && (r != l->layers[i].r || alpha != l->layers[i].alpha))
-            status = fail(ERR_ARG,
-                          "rank_pattern or alpha_pattern: the files sort their names, and then %s "
-                          "would get another value; hint: patterns of which one matches each layer",
-                          path);
-    }
-    lora_match_close(&match);
-    options_free(&lora_options, &sorted);
-    return status;
-}
-
 /* --- the card -------------------------------------------------------------------------------- */
 
 static void yaml_text(struct buffer *b, const char *text)
@@ -231,9 +192,12 @@ static int save(const struct saving *s, const char *dir)
 
 int adapter_save(struct lora *l, const char *dir, const char *base)
 {
-    struct saving s = {.lora = l, .config = &l->config, .base = base ? base : adapter_base_name(l)};
-    TRY(check_order(l));
-    return save(&s, dir);
+    struct lora_config c;
+    struct saving s = {.lora = l, .config = &c, .base = base ? base : adapter_base_name(l)};
+    TRY(lora_written_config(l, &c));
+    int status = save(&s, dir);
+    options_free(&lora_options, &c);
+    return status;
 }
 
 int adapter_save_one_scale(struct lora *l, const char *dir, const char *base)
