@@ -1,5 +1,6 @@
 /* adapter.c -- LoraConfig, get_peft_model, prepare_model_for_kbit_training. */
 #include "lua/adapter.h"
+#include "lua/hold.h"
 #include "lua/model.h"
 #include "lua/peft.h"
 
@@ -57,20 +58,55 @@ const struct lua_class lora_config_class = {
 
 /* --- functions ------------------------------------------------------------------------------- */
 
-/* The name as third argument or as {adapter_name = ...}; NULL = none given. */
+struct attach_options {
+    char *adapter_name;
+};
+
+static const struct option attach_rows[] = {
+    OPTION(struct attach_options, adapter_name, TEXT, NULL,
+           .doc = "the adapter's name in the model"),
+    {.name = "autocast_adapter_dtype",
+     .type = OPTION_NOTE,
+     .doc = "dtype of the adapter",
+     .note = "autocast_adapter_dtype: adapters are kept in float32"},
+    {.name = "low_cpu_mem_usage",
+     .type = OPTION_NOTE,
+     .doc = "make it later",
+     .note = "low_cpu_mem_usage: an adapter is made where its model is"},
+    {.name = "revision",
+     .type = OPTION_NOTE,
+     .doc = "version of the base model",
+     .note = "revision: LoraConfig{ revision = ... } is what is saved"},
+    {.name = "mixed",
+     .type = OPTION_REFUSED,
+     .doc = "adapters of several kinds at once",
+     .note = "leave it out: adapters are LoRA, and one is active at a time"},
+};
+
+const struct option_table attach_options = {
+    .name = "get_peft_model",
+    .doc = "How an adapter is attached.",
+    .rows = attach_rows,
+    .count = (int)(sizeof attach_rows / sizeof *attach_rows),
+    .struct_bytes = sizeof(struct attach_options),
+};
+
+/* The name as third argument or as {adapter_name = ...}; NULL = none given. It lives on the stack. */
 static const char *name_arg(lua_State *L)
 {
     char found[80];
-    if (lua_istable(L, 3))
-        lua_getfield(L, 3, "adapter_name");
-    else
-        lua_settop(L, 3);
-    if (lua_isnil(L, -1))
+    lua_settop(L, 3);
+    if (lua_istable(L, 3)) {
+        struct attach_options *o = hold_options(L, &attach_options);
+        bind_options(L, 3, &attach_options, o);
+        return o->adapter_name;
+    }
+    if (lua_isnil(L, 3))
         return NULL;
-    if (lua_type(L, -1) != LUA_TSTRING)
+    if (lua_type(L, 3) != LUA_TSTRING)
         bind_error(L, "get_peft_model: the adapter's name is a text, found %s",
-                   bind_describe(L, -1, found, sizeof found));
-    return lua_tostring(L, -1);
+                   bind_describe(L, 3, found, sizeof found));
+    return lua_tostring(L, 3);
 }
 
 static int get_peft_model(lua_State *L)

@@ -6,6 +6,7 @@
 #include "lua/bind.h"
 
 extern const struct lua_class lora_config_class;
+extern const struct option_table attach_options;    /* of get_peft_model */
 extern const struct lua_method adapter_functions[]; /* get_peft_model, prepare_model_for_... */
 
 /* The configuration at 'arg', or an error. Borrowed. */

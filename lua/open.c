@@ -78,6 +78,7 @@ const struct option_table *const option_tables[] = {
     &from_pretrained_options,
     &generation_options,
     &lora_options,
+    &attach_options,
     &peft_load_options,
     &peft_save_options,
     &save_gguf_options,

@@ -139,6 +139,10 @@ model:delete_adapter("second")
 tap.ok(same(logits(model), first), "deleted: the other one is active")
 tap.eq(get_peft_model(model, random{}, "third").active_adapter, "third")
 model:delete_adapter("third")
+tap.eq(get_peft_model(model, random{}, { adapter_name = "fourth" }).active_adapter, "fourth")
+model:delete_adapter("fourth")
+tap.raises(function() get_peft_model(model, random{}, { adapter_nam = "x" }) end, "did you mean 'adapter_name'?")
+tap.raises(function() get_peft_model(model, random{}, { mixed = true }) end, "mixed is not available")
 
 -- saving and loading
 model:save_pretrained(folder .. "/a", { base_model_name_or_path = "org/base" })
