@@ -13,7 +13,11 @@ the float64 logits of the fixture; on an untied one with lorash's adapter GGUF o
 embedding and head, against lorash. Beside it transformers in float64 on the folder that lorash makes
 of the same GGUF, with a config.json of its own making.
 
-    python check_gguf.py build/lorash MODEL.gguf TEXT.txt [THREADS [tiny | types | adapter ...]]
+Table 4: vocabularies of public tokenizers (the folder ../tokenizers beside TEXT's, where it is there) in
+GGUF files of lorash: llama.cpp's ids of texts against lorash's, without and with the special tokens
+that are added.
+
+    python check_gguf.py build/lorash MODEL.gguf TEXT.txt [THREADS [tiny|types|adapter|vocab ...]]
 
 Needs 5 GB in the temporary folder and some minutes. Exits with 1 when a number is above its limit:
 cosine below 0.9999, perplexity off by more than 0.5 %, relative L2 above 1e-5 (table 2), 2e-6 or
@@ -48,6 +52,9 @@ PROMPTS = ("The capital of France is", "Once upon a time, in a small village by 
            "Die Hauptstadt von Österreich heißt")
 TINY_CASES = ("llama_tied_gqa", "llama_untied_mha", "llama_untied_headdim", "llama_linear",
               "llama_llama3", "llama_yarn", "llama_bias")
+VOCABULARIES = (("llama2", 32000), ("llama2/tokenizer.model", 32000), ("mistral-7b-v0.1", 32000),
+                ("mistral-common/mistral_instruct_tokenizer_241114.model.v7", 32768), ("phi-3-mini", 32064),
+                ("llama3.1", 128256), ("qwen3", 151936), ("gpt2", 50257), ("phi-2", 51200))
 TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0")
 
 
@@ -322,10 +329,53 @@ def tiny(table, program, folder, golden):
     table.line(f"{'  with an adapter':22} {rel:.2e}", rel <= TINY)
 
 
+VOCAB = """
+local put = function(ids) print("LOGITS " .. table.concat(ids, " ")) end
+local tokenizer = AutoTokenizer.from_pretrained("TOKENIZER")
+AutoModelForCausalLM.from_pretrained("HERE/model"):save_gguf("HERE/vocab.gguf",
+    {dtype = "f16", tokenizer = tokenizer})
+local file = assert(io.open("HERE/texts"))
+for line in file:lines() do
+    local text = line:gsub("%%(%x%x)", function(h) return string.char(tonumber(h, 16)) end)
+    put(tokenizer:encode(text, {add_special_tokens = false}))
+    put(tokenizer:encode(text))
+end
+"""
+
+
+def vocabularies(table, program, folder, tokenizers, text):
+    """Every tokenizer that llama.cpp has a name for, on lines of the text and on strings that are
+    known to be hard."""
+    hard = (tokenizers.parent / "gguf_vocab" / "ggml-vocab-llama-bpe.gguf.inp").read_text(
+        encoding="utf-8").split("\n__ggml_vocab_test__\n")
+    texts = [t for t in hard + text.splitlines() if t.strip()]
+    Path(folder, "texts").write_text("".join(
+        "".join(f"%{b:02x}" for b in t.encode()) + "\n" for t in texts))
+    print(f"\n4. ids of {len(texts)} texts by llama.cpp\n{'tokenizer':52} differ  with "
+          "special tokens")
+    for name, size in VOCABULARIES:
+        config = LlamaConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                             intermediate_size=32, vocab_size=size)
+        LlamaForCausalLM(config).save_pretrained(Path(folder, "model"))
+        rows = run_lorash(program, folder, VOCAB.replace("HERE", str(folder)).replace(
+            "TOKENIZER", str(tokenizers / name)))
+        llm = Llama(str(Path(folder, "vocab.gguf")), vocab_only=True, verbose=False)
+        wrong = [0, 0]
+        for i, t in enumerate(texts):
+            for special in (0, 1):
+                got = llm.tokenize(t.encode(), add_bos=bool(special), special=True)
+                want = rows[2 * i + special].astype(int).tolist()
+                if got != want and not wrong[special]:
+                    print(f"  {t!r}: llama.cpp {got[:12]}, lorash {want[:12]}")
+                wrong[special] += got != want
+        llm.close()
+        table.line(f"{name:52} {wrong[0]:6}  {wrong[1]:7}", not any(wrong))
+
+
 def main():
     program, source, text = sys.argv[1:4]
     threads = int(sys.argv[4]) if len(sys.argv) > 4 else 1
-    parts = sys.argv[5:] or ["tiny", "types", "adapter"]
+    parts = sys.argv[5:] or ["vocab", "tiny", "types", "adapter"]
     torch.set_num_threads(threads)
     print(f"gguf {getattr(gguf, '__version__', '')} llama-cpp-python {llama_cpp.__version__} "
           f"torch {torch.__version__}")
@@ -337,6 +387,10 @@ def main():
             ids, plain, adapted = demo(table, program, Path(source), passage, folder, threads,
                                        parts)
             folders(table, folder, ids, plain, adapted)
+        tokenizers = Path(text).resolve().parents[1] / "tokenizers"
+        if "vocab" in parts and tokenizers.is_dir():
+            vocabularies(table, program, folder, tokenizers,
+                         Path(text).read_text(encoding="utf-8")[:8000])
         if "tiny" in parts:
             patch_f64()
             tiny(table, program, folder, golden)
