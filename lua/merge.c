@@ -49,6 +49,13 @@ static void note_report(lua_State *L, const struct merge_report *r)
                   " of them were %s and are %s now, so they take more memory; written "
                   "back as before they would lose a part of the change",
                   r->converted, r->from, r->to);
+    if (r->rounding > 0)
+        bind_note(
+            L, "note: 16 bits round the merged weights by up to %.3g%s", r->rounding,
+            r->rounding > 0.1 * r->largest
+                ? ", which is no longer small beside the adapter's change: dtype = \"float32\" "
+                  "keeps it"
+                : "");
     if (r->untied)
         bind_note(L, "note: embedding and head are no longer one weight (tie_word_embeddings = "
                      "false)");

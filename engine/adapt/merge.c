@@ -92,9 +92,25 @@ static void note_weight(struct merge_report *r, const char *name, const struct t
     }
 }
 
+/* What 'narrow' lost of 'wide'. */
+static int note_rounding(struct tensor *wide, struct tensor *narrow, struct merge_report *r)
+{
+    struct tensor *back;
+    double lost;
+    TRY(tensor_convert(narrow, wide->view.dtype, &back));
+    int status = RUN(wide->ctx, binary, .z = back->view, .a = back->view, .b = wide->view,
+                     .kind = BINARY_SUB);
+    if (!status)
+        status = tensor_largest(back, &lost);
+    tensor_release(back);
+    if (!status)
+        r->rounding = fmax(r->rounding, lost);
+    return status;
+}
+
 /* wide = base + delta, in the asked dtype; every value must be finite */
 static int finish(struct tensor *wide, const struct merge_options *o, const char *name,
-                  struct tensor **out)
+                  struct merge_report *r, struct tensor **out)
 {
     double largest;
     enum dtype wanted = merged_dtype(wide->ctx, o);
@@ -109,6 +125,8 @@ static int finish(struct tensor *wide, const struct merge_options *o, const char
                       "to be broken%s",
                       name, dtype_name(wanted),
                       wanted == DT_F16 ? ", or float16 is too narrow: dtype = \"bfloat16\"" : "");
+    if (!status && wanted != wide->view.dtype)
+        status = note_rounding(wide, *out, r);
     if (status)
         tensor_clear(out);
     return status;
@@ -130,7 +148,7 @@ static int merged_weight(const struct lora_layer *layer, const struct merge_opti
         status = RUN(ctx, binary, .z = wide->view, .a = wide->view, .b = delta->view,
                      .kind = BINARY_ADD);
     if (!status)
-        status = finish(wide, o, layer->module->name, out);
+        status = finish(wide, o, layer->module->name, report, out);
     if (!status)
         note_weight(report, layer->module->name, l->weight, *out, change);
     tensor_release(delta);
@@ -190,7 +208,7 @@ static int merge_copies(struct lora *l, const struct merge_options *o, struct me
             return fail(ERR_INTERNAL, "merging: %s has no place", c->name);
         if (c->kind == LORA_COPY_BASE && c->adapted) /* its layer's merge has taken it in */
             continue;
-        TRY(finish(c->tensor, c->tensor->view.ndim > 1 ? o : &wide, c->name, &fresh));
+        TRY(finish(c->tensor, c->tensor->view.ndim > 1 ? o : &wide, c->name, report, &fresh));
         note_weight(report, c->name, *slot, fresh, 0);
         TRY(add(x, slot, fresh));
     }

@@ -17,6 +17,7 @@ struct merge_options {
 struct merge_report {
     int64_t weights, converted; /* replaced; of these: kept in another format than before */
     double largest;             /* largest change of a weight */
+    double rounding;            /* largest error of storing merged weights in 16 bits; 0 in f32 */
     char largest_name[160];     /* and where */
     char from[64], to[16];      /* formats of the converted ones: "q4_1, q8_0", and "f32" */
     bool untied;                /* embedding and head are no longer one weight */

@@ -726,6 +726,7 @@ static void merging(void **state)
     assert_int_equal(report.converted, 1);
     assert_string_equal(report.from, "f16");
     assert_string_equal(report.to, "f32");
+    assert_true(report.rounding == 0);
     assert_true(report.largest > 0.01 && report.largest < 10 && report.largest_name[0]);
     assert_false(report.untied);
     logits_of(m, now);
@@ -756,6 +757,7 @@ static void merging(void **state)
     CHECK(tensor_fill(l->layers[1].term.b, 1));
     CHECK(merge_and_unload(m, &half, &report));
     assert_string_equal(q->linear.weight->format->name, "f16");
+    assert_true(report.rounding > 1e-6 && report.rounding < 1e-2);
     assert_null(lora_of(m));
     drop(m);
 }
