@@ -94,8 +94,6 @@ static void find_cuts(struct bpe *b)
     for (int32_t id = 0; b->cuts && id < b->vocab->count; id++) {
         const struct token *t = &b->vocab->tokens[id];
         const char *p = t->spelling, *end = p ? p + t->spelling_length : p;
-        if (t->flags & TOKEN_ADDED)
-            continue;
         while (p && (p = memmem(p, (size_t)(end - p), blank, 3)) != NULL) {
             unsigned char before = p > t->spelling ? (unsigned char)p[-1] : 0;
             if (p > t->spelling && !(p - t->spelling >= 3 && !memcmp(p - 3, blank, 3)))
@@ -109,7 +107,8 @@ static int finish_characters(struct bpe *b, const struct vocab *v)
 {
     for (int c = 0; c < 128; c++) {
         char text = (char)c;
-        b->ascii_ids[c] = vocab_find(v, &text, 1);
+        int32_t id = vocab_find(v, &text, 1);
+        b->ascii_ids[c] = id < b->known ? id : -1;
     }
     bool unused = false;
     for (int32_t id = 0; id < v->count; id++)
@@ -186,6 +185,7 @@ static int64_t first_characters(const struct bpe *b, const char *p, size_t lengt
             int used = utf8_decode(p, end, &cp);
             n = used ? (size_t)used : 1;
             id = n == 1 && used ? b->ascii_ids[(unsigned char)*p] : vocab_find(b->vocab, p, n);
+            id = id < b->known ? id : -1;
         }
         if (id >= 0) {
             flush_unknown(b, &s);

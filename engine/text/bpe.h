@@ -28,6 +28,7 @@ struct bpe_parts {
 
 struct bpe {                   /* zeroed = empty */
     const struct vocab *vocab; /* borrowed */
+    int32_t known;             /* ids from here on were added: no piece becomes one of them */
     bool characters;           /* symbols are characters at first, not bytes */
     bool byte_fallback;        /* a character without a token: its bytes' tokens <0x..> */
     struct bpe_merge *merges;

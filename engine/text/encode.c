@@ -19,17 +19,25 @@ struct encode {
     struct source s; /* the text that is being cut, or a rewritten part of it */
 };
 
-/* Bytes of a piece that a run of unknown characters takes: up to where the next token stands. */
+/* Bytes of a piece that an unknown token takes: one character, or a run of them up to where the next
+ * token stands. Never looks at more than it takes, so that a piece of them costs its length. */
 static size_t unknown_width(const struct tokenizer *t, const char *p, const char *end,
                             const int32_t *next, const int32_t *last)
 {
-    while (next < last && (t->vocab.tokens[*next].flags & TOKEN_BYTE || *next == t->bpe.unk))
-        next++; /* not to be looked for: a guess is made below */
-    if (next == last)
+    uint32_t cp;
+    bool words = t->model == MODEL_WORDPIECE || t->model == MODEL_WORDLEVEL;
+    if (next == last || words) /* the rest of the piece */
         return (size_t)(end - p);
+    if (*next == t->bpe.unk || (t->model == MODEL_BPE && !t->bpe.fuse_unk)) {
+        int n = utf8_decode(p, end, &cp);
+        return n ? (size_t)n : 1;
+    }
     const struct token *k = &t->vocab.tokens[*next];
-    const char *at =
-        p < end ? memmem(p + 1, (size_t)(end - p) - 1, k->spelling, k->spelling_length) : NULL;
+    bool byte = k->flags & TOKEN_BYTE;
+    const char *at = end - p > 1
+                         ? memmem(p + 1, (size_t)(end - p) - 1, byte ? k->bytes : k->spelling,
+                                  byte ? k->length : k->spelling_length)
+                         : NULL;
     return at ? (size_t)(at - p) : (size_t)(end - p);
 }
 

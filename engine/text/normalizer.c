@@ -50,19 +50,24 @@ static int put_form(enum normal_form form, const struct source *s, size_t at, si
     return status;
 }
 
+/* Marks in a row are put in order by a sort of quadratic time in the library: no more than these at
+ * once. (Unicode calls a text with more than 30 unsafe.) */
+#define MARKS 256
+
 static int run_form(enum normal_form form, const struct source *s, struct edit *out)
 {
     uint32_t limit = form == NORMAL_NFC ? 0x300 : 0x80, cp;
     const char *end = s->text + s->length;
-    for (size_t at = 0; at < s->length;) {
+    for (size_t at = 0, marks = 0; at < s->length; marks = 0) {
         size_t n = normalize_unchanged(form, s->text + at, s->length - at);
         TRY(edit_keep(out, s, at, n));
         at += n;
         n = 0;
         while (at + n < s->length) {
             int used = utf8_decode(s->text + at + n, end, &cp);
-            if (used == 0 || (cp < limit && n > 0))
+            if (used == 0 || (cp < limit && n > 0) || marks == MARKS)
                 break;
+            marks = unicode_flags(cp) & UNICODE_MARK ? marks + 1 : 0;
             n += (size_t)used;
         }
         if (n)

@@ -47,6 +47,7 @@ void tokenizer_free(struct tokenizer *t)
     vocab_free(&t->vocab);
     bpe_free(&t->bpe);
     unigram_free(&t->unigram);
+    trie_free(&t->words);
     normalizer_free(&t->normalizer);
     decoder_free(&t->decoder);
     mem_free(t->word_prefix);
@@ -180,8 +181,13 @@ int tokenizer_finish(struct tokenizer *t)
             TRY(check_id(t, t->pair.items[i].id, "a token of the pair template"));
     TRY(decoder_finish(&t->decoder, &t->vocab));
     t->bpe.characters = !t->bytes;
+    t->bpe.known = t->base_size;
     if (t->model == MODEL_BPE)
         return bpe_finish(&t->bpe, &t->vocab);
+    for (int32_t id = 0; id < t->base_size && t->model == MODEL_WORDPIECE; id++)
+        if (t->vocab.tokens[id].spelling_length)
+            TRY(trie_add(&t->words, t->vocab.tokens[id].spelling,
+                         t->vocab.tokens[id].spelling_length, id));
     t->unigram.unk = t->bpe.unk;
     t->unigram.byte_fallback = t->bpe.byte_fallback;
     return t->model == MODEL_UNIGRAM ? unigram_finish(&t->unigram, &t->vocab) : OK;

@@ -57,6 +57,7 @@ struct tokenizer {
     bool bytes; /* pieces are bytes (byte-level), else characters */
     struct bpe bpe;
     struct unigram unigram;
+    struct trie words; /* WordPiece: all tokens */
     char *word_prefix; /* WordPiece: of pieces inside a word; owned */
     size_t prefix_length, word_limit;
     struct added raw;        /* cut from the text as it is */

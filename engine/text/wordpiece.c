@@ -4,9 +4,6 @@
  * of which a part is not in the vocabulary is unknown as a whole. WordLevel knows whole words only. */
 #include "engine/core/utf8.h"
 #include "engine/text/tokenizer_private.h"
-#include "kernels/base/mem.h"
-
-#include <string.h>
 
 static int add_unknown(const struct tokenizer *t, const char *p, size_t n, struct id_list *out)
 {
@@ -25,23 +22,22 @@ static size_t characters(const char *p, const char *end)
     return count;
 }
 
-/* The longest piece [p, stop): its id, -1 = none. 'text' has room for the prefix before p. */
+/* The longest piece that [p, end) starts with: its id and length, -1 = none. */
 static int32_t longest(const struct tokenizer *t, const char *p, const char *end, bool inside,
-                       char *scratch, size_t *length)
+                       size_t *length)
 {
-    size_t skip = inside ? t->prefix_length : 0;
-    memcpy(scratch, t->word_prefix ? t->word_prefix : "", skip);
-    memcpy(scratch + skip, p, (size_t)(end - p));
-    for (size_t n = (size_t)(end - p); n > 0; n--) {
-        if (p + n < end && ((unsigned char)p[n] & 0xC0) == 0x80)
-            continue; /* not between characters */
-        int32_t id = vocab_find(&t->vocab, scratch, skip + n);
-        if (id >= 0) {
-            *length = n;
-            return id;
+    int32_t node = t->words.node_count > 0 ? 0 : -1, best = -1;
+    const char *start = p;
+    for (size_t i = 0; inside && i < t->prefix_length && node >= 0; i++)
+        node = trie_step(&t->words, node, (unsigned char)t->word_prefix[i]);
+    while (p < end && node >= 0 && (node = trie_step(&t->words, node, (unsigned char)*p)) >= 0) {
+        p++;
+        if (t->words.values[node] >= 0) {
+            best = t->words.values[node];
+            *length = (size_t)(p - start);
         }
     }
-    return -1;
+    return best;
 }
 
 int wordpiece_encode(struct tokenizer *t, const char *p, size_t n, struct id_list *out)
@@ -50,25 +46,19 @@ int wordpiece_encode(struct tokenizer *t, const char *p, size_t n, struct id_lis
     int64_t before = out->count;
     if (t->model == MODEL_WORDLEVEL) {
         int32_t id = vocab_find(&t->vocab, p, n);
-        return id >= 0 ? id_list_add(out, id) : add_unknown(t, p, n, out);
+        return id >= 0 && id < t->base_size ? id_list_add(out, id) : add_unknown(t, p, n, out);
     }
     if (n > t->word_limit * 4 || characters(p, end) > t->word_limit)
         return add_unknown(t, p, n, out);
-    char *scratch = mem_alloc(n + t->prefix_length);
-    if (!scratch)
-        return ERR_MEMORY;
-    int status = OK;
-    while (p < end && !status) {
+    while (p < end) {
         size_t length = 0;
-        int32_t id = longest(t, p, end, p > start, scratch, &length);
+        int32_t id = longest(t, p, end, p > start, &length);
         if (id < 0) {
             out->count = before;
-            status = add_unknown(t, start, n, out);
-            break;
+            return add_unknown(t, start, n, out);
         }
-        status = id_list_add(out, id);
+        TRY(id_list_add(out, id));
         p += length;
     }
-    mem_free(scratch);
-    return status;
+    return OK;
 }

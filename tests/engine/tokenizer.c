@@ -520,6 +520,30 @@ static void long_runs(void **state)
         fail_msg("a run of '%s' does not come back", (const char *)wrong);
 }
 
+/* Marks out of order, 200,000 in a row: sorting them as one would take minutes. The first ones are
+ * composed as ever. */
+static void many_marks(void **state)
+{
+    (void)state;
+    size_t half = 100000, n = 1;
+    char *json = toy_json_with("\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}");
+    char *text = mem_alloc(4 * half + 1);
+    struct tokenizer *t;
+    struct id_list list = {0};
+    assert_non_null(text);
+    assert_int_equal(tokenizer_from_json(json, strlen(json), NULL, 0, &t), OK);
+    text[0] = 'a';
+    for (size_t i = 0; i < 2 * half; i++, n += 2)
+        memcpy(text + n, i < half ? "\xCC\x81" : "\xCC\x96", 2);
+    assert_int_equal(tokenizer_encode(t, text, n, 0, &list), OK);
+    assert_int_equal(list.count, n - 1); /* a and the first mark are two bytes now, not three */
+    assert_int_equal(list.ids[0], toy_byte(0xC3));
+    id_list_free(&list);
+    tokenizer_free(t);
+    mem_free(text);
+    mem_free(json);
+}
+
 /* --- damage */
 
 static int parse_json(const char *bytes, size_t length)
@@ -634,9 +658,9 @@ int main(void)
         cmocka_unit_test(configuration),   cmocka_unit_test(refusals),
         cmocka_unit_test(missing_files),   cmocka_unit_test(from_folder),
         cmocka_unit_test(other_patterns),  cmocka_unit_test(costly_pattern),
-        cmocka_unit_test(long_runs),       cmocka_unit_test(broken_json),
-        cmocka_unit_test(broken_gguf),     cmocka_unit_test(gguf_refusals),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(long_runs),       cmocka_unit_test(many_marks),
+        cmocka_unit_test(broken_json),     cmocka_unit_test(broken_gguf),
+        cmocka_unit_test(gguf_refusals),   cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
