@@ -62,8 +62,9 @@ struct safetensors_entry {
 /* Writes all entries (their array is put into file order) to 'path', atomically: on failure the old
  * file stays. 'read' fills the bytes of one entry, as many as shape and dtype say, and is called
  * once for each, in file order. 'meta': pairs key, value, ending with NULL; may be NULL; models and
- * adapters want {"format", "pt"}. Errors: ERR_ARG for names, dtypes and shapes that cannot stand in
- * a file, the status of 'read', ERR_IO, ERR_MEMORY. */
+ * adapters want {"format", "pt"}. Several stay in this order (the reference has none). Errors:
+ * ERR_ARG for names, dtypes and shapes that cannot stand in a file, the status of 'read', ERR_IO,
+ * ERR_MEMORY. */
 int safetensors_save(const char *path, struct safetensors_entry *entries, int64_t count,
                      const char *const *meta,
                      int (*read)(void *ctx, const struct safetensors_entry *e, void *bytes),

@@ -89,7 +89,7 @@ static int stored_format(const struct folder_source *s, const struct place *p,
             *out = format_by_name(names[i][1]);
             return OK;
         }
-    bool small = !strncmp(t->dtype, "F8", 2) || t->dtype[1] == '4' || t->dtype[1] == '6';
+    bool small = t->dtype[0] == 'F' && safetensors_bits(t->dtype) <= 8;
     return fail(ERR_FORMAT, "%s: %s is stored as %s, wanted F32, F16, BF16 or F64; hint: %s",
                 path_of(s, p), t->name, t->dtype,
                 small ? "weights in 8 bits and fewer cannot be read, take the model in bfloat16"

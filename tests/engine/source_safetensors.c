@@ -360,6 +360,11 @@ static void wrong_tensors(void **state)
     refused(folder, ERR_FORMAT,
             "is stored as U8, wanted F32, F16, BF16 or F64; hint: this looks "
             "like a quantised");
+    entry(&s, name)->dtype = "I64";
+    put_weights("model.safetensors", &s);
+    refused(folder, ERR_FORMAT,
+            "is stored as I64, wanted F32, F16, BF16 or F64; hint: this looks "
+            "like a quantised");
     entry(&s, name)->name = "nothing";
     put_weights("model.safetensors", &s);
     refused(folder, ERR_FORMAT, "no tensor model.layers.1.mlp.up_proj.weight");
