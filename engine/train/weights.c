@@ -213,18 +213,35 @@ static bool fits(const struct safetensors_tensor *s, const struct tensor *p)
     return good;
 }
 
-/* Where a trained weight stands in the same form; false = nowhere. */
-static bool files_find(const struct files *f, const struct trained *x, struct safetensors **file,
-                       int64_t *index)
+/* What a trained tensor is called in the files for others: PEFT leaves the adapter's name out. */
+struct file_name {
+    const char *wanted;
+    char found[512]; /* "" = as it is */
+};
+
+static int look_up(void *ctx, const struct lora_entry *e)
 {
-    for (int i = 0; i < f->count; i++) {
-        *index = safetensors_find(f->items[i], x->name);
-        if (*index >= 0 && fits(safetensors_tensor(f->items[i], *index), x->param)) {
+    struct file_name *n = ctx;
+    if (!strcmp(e->name, n->wanted))
+        snprintf(n->found, sizeof n->found, "%s", e->file);
+    return OK;
+}
+
+/* Where a trained weight stands in the same form; *file NULL = nowhere. */
+static int files_find(const struct files *f, struct trainer *t, const struct trained *x,
+                      struct safetensors **file, int64_t *index)
+{
+    struct file_name n = {.wanted = x->name};
+    struct lora *l = lora_of(t->m);
+    if (l)
+        TRY(lora_entries(l, look_up, &n));
+    *file = NULL;
+    for (int i = 0; i < f->count && !*file; i++) {
+        *index = safetensors_find(f->items[i], *n.found ? n.found : x->name);
+        if (*index >= 0 && fits(safetensors_tensor(f->items[i], *index), x->param))
             *file = f->items[i];
-            return true;
-        }
     }
-    return false;
+    return OK;
 }
 
 static int state_name(int n, char out[24])
@@ -243,7 +260,8 @@ int weights_write_state(struct trainer *t, const char *folder)
     int status = OK;
     for (int64_t i = 0; i < t->trained_count && !status; i++) {
         struct trained *x = &t->trained[i];
-        if (!files_find(&f, x, &file, &index))
+        status = files_find(&f, t, x, &file, &index);
+        if (!status && !file)
             status = entries_add(&e, "weight.", x->name, x->param);
         for (int s = 0; s < t->optimiser->states && !status; s++) {
             state_name(s, prefix);
@@ -266,7 +284,7 @@ int64_t weights_bytes(const struct trainer *t, bool state)
             kept += (int64_t)tensor_bytes(t->trained[i].state[s]);
     }
     bool adapter = lora_of(t->m) != NULL;
-    return (adapter ? trained : model_bytes(t->m)) + (state ? kept + (adapter ? trained : 0) : 0);
+    return (adapter ? trained : model_bytes(t->m)) + (state ? kept : 0);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -340,7 +358,8 @@ static int collect(struct trainer *t, struct safetensors *state, const struct fi
         int64_t own = -1;
         if (state)
             TRY(find_state(state, "weight.", x->name, &own));
-        if (own < 0 && files_find(f, x, &file, &index)) {
+        TRY(files_find(f, t, x, &file, &index));
+        if (own < 0 && file) {
             TRY(loads_add(l, x->param, file, index));
         } else if (!state) {
             return fail(ERR_FORMAT, "the checkpoint has no weight %s", x->name);
