@@ -103,6 +103,21 @@ static uint32_t file_type(const struct out *o)
     return id;
 }
 
+/* Every tensor has the type it has in the file the model came from: its mix has the same name. */
+static bool mixed_as_before(const struct out *o)
+{
+    char name[64];
+    bool heads;
+    for (int64_t i = 0; i < o->l.count; i++) {
+        const struct export_tensor *t = &o->l.items[i];
+        int64_t at =
+            gguf_name_of(t->name, name, sizeof name, &heads) ? gguf_find_tensor(o->from, name) : -1;
+        if (at < 0 || gguf_tensor(o->from, at)->type != t->format->ggml_type)
+            return false;
+    }
+    return true;
+}
+
 /* --- keys ------------------------------------------------------------------------------------ */
 
 /* What a model is called when its file does not say: the last part of where it came from. */
@@ -135,7 +150,11 @@ static void general_keys(struct out *o)
         if (!strncmp(v->key, "general.", 8) && !is_own(v->key))
             gguf_write_copy(&o->w, v);
     }
-    gguf_write_u32(&o->w, "general.file_type", file_type(o));
+    const struct gguf_value *mix = o->from ? gguf_find(o->from, "general.file_type") : NULL;
+    if (mix && mixed_as_before(o))
+        gguf_write_copy(&o->w, mix);
+    else
+        gguf_write_u32(&o->w, "general.file_type", file_type(o));
     gguf_write_u32(&o->w, "general.quantization_version", 2);
 }
 
