@@ -393,7 +393,7 @@ static bool same_as_python(char *line)
     if (!full)
         return false;
     const struct reader *r;
-    struct table *t;
+    struct table *t = NULL;
     if (reader_for_path(full, &r) || reader_file(r, full, &o, &t))
         fail_msg("%s", status_message());
     struct buffer names = {0}, rows = {0};

@@ -23,7 +23,7 @@ static struct table *read_table(const char *path)
     char full[600];
     const struct reader *r;
     struct reader_options o = READER_DEFAULTS;
-    struct table *t;
+    struct table *t = NULL;
     snprintf(full, sizeof full, "data/%s", path);
     const char *found = shared_path(full);
     if (!found)
