@@ -331,7 +331,7 @@ static void every_call(void **state)
     struct context *ctx = util_context("cpu", DT_F32, 1);
     struct model *m = tiny_model(ctx, &(struct tiny_options){.layers = 1});
     char folder[512];
-    snprintf(folder, sizeof folder, "%s/faults", quick_folder());
+    snprintf(folder, sizeof folder, "%s/faults", temp_folder());
     CHECK(save_to(m, folder, "bfloat16", NULL));
     int64_t old = weight_bytes(folder), new = -1;
     for (int64_t n = 1;; n++) {
@@ -378,7 +378,7 @@ static void no_memory(void **state)
     (void)state;
     struct context *ctx = util_context("cpu", DT_F32, 1);
     struct memory_work w = {tiny_model(ctx, &(struct tiny_options){.layers = 1}), ""};
-    snprintf(w.folder, sizeof w.folder, "%s/memory", quick_folder());
+    snprintf(w.folder, sizeof w.folder, "%s/memory", temp_folder());
     CHECK(save_once(&w)); /* the context's own buffers are there now */
     memory_sweep(save_once, &w);
     CHECK(file_remove_folder(w.folder));

@@ -351,7 +351,7 @@ static void every_call(void **state)
     struct context *ctx = util_context("cpu", DT_F32, 1);
     struct model *m = golden_model(ctx, "llama_linear");
     char path[512];
-    snprintf(path, sizeof path, "%s/fault.gguf", quick_folder());
+    snprintf(path, sizeof path, "%s/fault.gguf", temp_folder());
     CHECK(save(m, path, "f32", t));
     for (int64_t n = 1;; n++) {
         file_fail_at(n, n % 2 ? EIO : ENOSPC);
@@ -360,7 +360,7 @@ static void every_call(void **state)
         assert_int_equal(file_open_count(), 0);
         if (status && !strstr(status_message(), "fault.gguf") &&
             !strstr(status_message(), "llama_linear.gguf") &&
-            !strstr(status_message(), quick_folder()))
+            !strstr(status_message(), temp_folder()))
             fail_msg("call %d: '%s' names no path", (int)n, status_message());
         /* the last call syncs the folder, when the new file is there already */
         struct model *found = open_model(ctx, path);
@@ -396,7 +396,7 @@ static void no_memory(void **state)
     (void)state;
     struct context *ctx = util_context("cpu", DT_F32, 1);
     struct memory_work w = {golden_model(ctx, "llama_llama3"), small_tokenizer(), ""};
-    snprintf(w.path, sizeof w.path, "%s/memory.gguf", quick_folder());
+    snprintf(w.path, sizeof w.path, "%s/memory.gguf", temp_folder());
     CHECK(save_once(&w)); /* the context's own buffers are there now */
     memory_sweep(save_once, &w);
     CHECK(file_remove(w.path));

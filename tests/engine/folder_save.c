@@ -143,7 +143,7 @@ static void killed(void **state)
 static void faults(bool exists, int error)
 {
     char folder[512];
-    snprintf(folder, sizeof folder, "%s/%s", quick_folder(), place);
+    snprintf(folder, sizeof folder, "%s/%s", temp_folder(), place);
     for (int64_t n = 1;; n++) {
         OK_(file_remove_folder(folder));
         if (exists) {
@@ -196,7 +196,7 @@ static void no_memory(void **state)
 {
     (void)state;
     char folder[512];
-    snprintf(folder, sizeof folder, "%s/memory", quick_folder());
+    snprintf(folder, sizeof folder, "%s/memory", temp_folder());
     files = 1;
     memory_sweep(save_and_forget, folder);
     memory_sweep(save_and_forget, folder); /* it is there now */

@@ -1,5 +1,6 @@
 /* shared_util.c -- where tests find public data and models, and small helpers of parser tests. */
 #include "tests/engine/shared_util.h"
+#include "engine/core/file.h"
 #include "kernels/base/mem.h"
 
 #include <dirent.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -56,52 +58,26 @@ const char *demo_model_path(void)
 
 static char folder_name[64];
 
-static char quick_name[64];
-
-static void remove_folder_of(const char *folder)
-{
-    char path[512];
-    DIR *d = opendir(folder);
-    struct dirent *e;
-    while (d && (e = readdir(d))) {
-        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        if (e->d_name[0] != '.' || (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")))
-            unlink(path);
-    }
-    if (d)
-        closedir(d);
-    rmdir(folder);
-}
-
 static void remove_folder(void)
 {
-    remove_folder_of(folder_name);
+    int status = file_remove_folder(folder_name);
+    (void)status; /* what the system cannot remove stays */
 }
 
-static void remove_quick(void)
+/* True when the memory file system is there and roomy: some containers give it only 64 MiB. */
+static bool memory_is_roomy(void)
 {
-    remove_folder_of(quick_name);
-}
-
-const char *quick_folder(void)
-{
-    if (!quick_name[0]) {
-        snprintf(quick_name, sizeof quick_name, "/dev/shm/lorash-test-XXXXXX");
-        if (!mkdtemp(quick_name)) {
-            snprintf(quick_name, sizeof quick_name, "%s", temp_folder());
-            return quick_name;
-        }
-        atexit(remove_quick);
-    }
-    return quick_name;
+    struct statvfs fs;
+    return statvfs("/dev/shm", &fs) == 0 && fs.f_bavail * fs.f_frsize >= 256u << 20;
 }
 
 const char *temp_folder(void)
 {
     if (!folder_name[0]) {
-        snprintf(folder_name, sizeof folder_name, "/tmp/lorash-test-XXXXXX");
+        snprintf(folder_name, sizeof folder_name, "%s/lorash-test-XXXXXX",
+                 memory_is_roomy() && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
         if (!mkdtemp(folder_name))
-            fail_msg("no folder in /tmp can be made");
+            fail_msg("no folder can be made: %s", folder_name);
         atexit(remove_folder);
     }
     return folder_name;

@@ -14,12 +14,10 @@ const char *shared_path(const char *name);
  * printed reason when there is none. */
 const char *demo_model_path(void);
 
-/* A folder for the test's own files, removed with all its files at exit. */
+/* A folder for the test's own files, removed with all in it at exit; in memory where there is room,
+ * since every save waits for the disk. */
 const char *temp_folder(void);
 const char *temp_path(const char *name); /* in it; buffers as shared_path */
-/* As temp_folder, but in memory where the machine has such a place: for tests that save thousands of
- * times, since every save waits for the disk. */
-const char *quick_folder(void);
 void temp_write(const char *name, const void *bytes, size_t length);
 
 /* Runs 'parse' on every prefix and on every single-bit flip of the first 'limit' bytes. It must
