@@ -379,6 +379,8 @@ def main():
     torch.set_num_threads(threads)
     print(f"gguf {getattr(gguf, '__version__', '')} llama-cpp-python {llama_cpp.__version__} "
           f"torch {torch.__version__}")
+    quiet = llama_cpp.llama_log_callback(lambda level, line, data: None)  # kept while it is in use
+    llama_cpp.llama_log_set(quiet, None)
     table = Table()
     golden = Path(__file__).resolve().parents[2] / "tests" / "golden"
     with tempfile.TemporaryDirectory() as folder:
