@@ -166,25 +166,50 @@ int weights_export(struct model *m, const struct tokenizer *tokenizer,
 
 /* --- for resuming ----------------------------------------------------------------------------- */
 
-/* The model's own files of a folder, opened. */
+/* What a tensor of an adapter is called in PEFT's file. */
+struct file_name {
+    const struct tensor *tensor;
+    char *name; /* owned */
+};
+
+/* The files for others of a folder, opened. */
 struct files {
     struct safetensors *items[64];
     int count;
+    struct file_name *names;
+    int64_t name_count, name_room;
 };
 
 static void files_close(struct files *f)
 {
     for (int i = 0; i < f->count; i++)
         safetensors_close(f->items[i]);
-    f->count = 0;
+    for (int64_t i = 0; i < f->name_count; i++)
+        mem_free(f->names[i].name);
+    mem_free(f->names);
+    *f = (struct files){.count = 0};
 }
 
-static int files_open(const char *folder, struct files *f)
+static int add_name(void *ctx, const struct lora_entry *e)
+{
+    struct files *f = ctx;
+    TRY(mem_grow((void **)&f->names, &f->name_room, f->name_count + 1, sizeof *f->names));
+    char *name = mem_text(e->file, strlen(e->file));
+    if (!name)
+        return ERR_MEMORY;
+    f->names[f->name_count++] = (struct file_name){*e->tensor, name};
+    return OK;
+}
+
+static int files_open(struct trainer *t, const char *folder, struct files *f)
 {
     struct file_names names = {0};
+    struct lora *l = lora_of(t->m);
     char *path = NULL;
     int status;
-    f->count = 0;
+    *f = (struct files){.count = 0};
+    if (l)
+        TRY_OUT(lora_entries(l, add_name, f));
     TRY_OUT(file_list(folder, &names));
     for (int64_t i = 0; i < names.count; i++) {
         size_t n = strlen(names.items[i]);
@@ -213,35 +238,22 @@ static bool fits(const struct safetensors_tensor *s, const struct tensor *p)
     return good;
 }
 
-/* What a trained tensor is called in the files for others: PEFT leaves the adapter's name out. */
-struct file_name {
-    const char *wanted;
-    char found[512]; /* "" = as it is */
-};
-
-static int look_up(void *ctx, const struct lora_entry *e)
+/* Where a trained weight stands in the same form; false = nowhere. */
+static bool files_find(const struct files *f, const struct trained *x, struct safetensors **file,
+                       int64_t *index)
 {
-    struct file_name *n = ctx;
-    if (!strcmp(e->name, n->wanted))
-        snprintf(n->found, sizeof n->found, "%s", e->file);
-    return OK;
-}
-
-/* Where a trained weight stands in the same form; *file NULL = nowhere. */
-static int files_find(const struct files *f, struct trainer *t, const struct trained *x,
-                      struct safetensors **file, int64_t *index)
-{
-    struct file_name n = {.wanted = x->name};
-    struct lora *l = lora_of(t->m);
-    if (l)
-        TRY(lora_entries(l, look_up, &n));
-    *file = NULL;
-    for (int i = 0; i < f->count && !*file; i++) {
-        *index = safetensors_find(f->items[i], *n.found ? n.found : x->name);
-        if (*index >= 0 && fits(safetensors_tensor(f->items[i], *index), x->param))
+    const char *name = x->name;
+    for (int64_t i = 0; i < f->name_count; i++)
+        if (f->names[i].tensor == x->param)
+            name = f->names[i].name;
+    for (int i = 0; i < f->count; i++) {
+        *index = safetensors_find(f->items[i], name);
+        if (*index >= 0 && fits(safetensors_tensor(f->items[i], *index), x->param)) {
             *file = f->items[i];
+            return true;
+        }
     }
-    return OK;
+    return false;
 }
 
 static int state_name(int n, char out[24])
@@ -256,12 +268,11 @@ int weights_write_state(struct trainer *t, const char *folder)
     struct safetensors *file;
     int64_t index;
     char prefix[24];
-    TRY(files_open(folder, &f));
+    TRY(files_open(t, folder, &f));
     int status = OK;
     for (int64_t i = 0; i < t->trained_count && !status; i++) {
         struct trained *x = &t->trained[i];
-        status = files_find(&f, t, x, &file, &index);
-        if (!status && !file)
+        if (!files_find(&f, x, &file, &index))
             status = entries_add(&e, "weight.", x->name, x->param);
         for (int s = 0; s < t->optimiser->states && !status; s++) {
             state_name(s, prefix);
@@ -358,8 +369,7 @@ static int collect(struct trainer *t, struct safetensors *state, const struct fi
         int64_t own = -1;
         if (state)
             TRY(find_state(state, "weight.", x->name, &own));
-        TRY(files_find(f, t, x, &file, &index));
-        if (own < 0 && file) {
+        if (own < 0 && files_find(f, x, &file, &index)) {
             TRY(loads_add(l, x->param, file, index));
         } else if (!state) {
             return fail(ERR_FORMAT, "the checkpoint has no weight %s", x->name);
@@ -401,7 +411,7 @@ int weights_load(struct trainer *t, const char *folder, bool all)
     struct safetensors *state = NULL;
     char *path = NULL;
     int status;
-    TRY(files_open(folder, &f));
+    TRY(files_open(t, folder, &f));
     TRY_OUT(path_of(folder, WEIGHTS_STATE, &path));
     if (all || file_exists(path))
         TRY_OUT(safetensors_open(path, &state));
