@@ -248,6 +248,7 @@ static void step_done(struct progress *p, const struct trainer_event *e)
 static void print_save(const struct progress *p)
 {
     const char *path = trainer_saved(p->o->trainer);
+    struct buffer quoted = {0};
     switch (bind_terminal.progress) {
     case BIND_PROGRESS_BAR:
         write_line("  saved %s\n", path);
@@ -256,7 +257,13 @@ static void print_save(const struct progress *p)
         write_line("step=%" PRId64 " saved=%s\n", trainer_step(p->o->trainer), path);
         break;
     case BIND_PROGRESS_JSON:
-    case BIND_PROGRESS_NONE: /* a path would have to be quoted; the event says nothing new */
+        json_quote(&quoted, path, strlen(path));
+        if (!buffer_close(&quoted))
+            write_line("{\"step\":%" PRId64 ",\"saved\":%s}\n", trainer_step(p->o->trainer),
+                       quoted.bytes);
+        buffer_free(&quoted);
+        break;
+    case BIND_PROGRESS_NONE:
         break;
     }
 }
