@@ -72,16 +72,12 @@ $(BUILD)/kernels/cpu/%.$(1).o: kernels/cpu/%.c $(stamp)
 	$$(call compile,$$(isa_$(1)) -DCPU_ISA=$(1))
 endef
 $(foreach i,$(isas),$(eval $(call cpu_rule,$(i))))
-$(BUILD)/lua/%.o: lua/%.c $(stamp)
-	$(call compile,$(lua_flags))
-$(BUILD)/shell/%.o: shell/%.c $(stamp)
-	$(call compile,$(lua_flags))
+$(app_o): flags += $(lua_flags)
 $(BUILD)/%.o: %.c $(stamp)
 	$(call compile)
 $(BUILD)/lua/lib.o: $(wildcard lua/lib/*.lua)
 
 # --- tests: every C file of tests/kernels and tests/engine is a program (x_util.c: shared code)
-test_util = $(call obj,$(wildcard tests/kernels/*_util.c) $(wildcard tests/engine/*_util.c))
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(core_o) $(call obj,$(wildcard tests/kernels/*_util.c tests/engine/*_util.c))
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ldflags) -o $@ $^ -lcmocka $(libs)
@@ -109,8 +105,7 @@ fuzz_programs: $(fuzz_bin)
 fuzz: fuzz_programs
 	@tests/fuzz/run $(BUILD)
 
-setup:
-	@scripts/setup
+setup: ; @scripts/setup
 check: setup
 	@scripts/check
 soak: all fuzz_programs
@@ -120,7 +115,6 @@ format:
 demo: setup
 	@+$(MAKE) --no-print-directory $(jobs) all
 	@scripts/demo
-clean:
-	rm -rf build
+clean: ; rm -rf build
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

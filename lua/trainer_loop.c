@@ -156,8 +156,11 @@ static void print_row(struct progress *p, const struct trainer_event *e)
         write_line("  %6s  %6s  %8s  %7s  %8s  %8s  %s\n", "step", "epoch", "loss", "grad", "lr",
                    "tok/s", "memory");
     p->header = true;
-    write_line("  %6" PRId64 "  %6.2f  %8.4f  %7.3f  %8.1e  %8.0f  %.2f GiB\n", e->step, e->epoch,
-               p->loss_sum, p->norm, p->lr, p->rate, peak_gib());
+    char rate[32] = "-"; /* a step whose micro-batches were all done before the pause */
+    if (p->rate > 0)
+        snprintf(rate, sizeof rate, "%.0f", p->rate);
+    write_line("  %6" PRId64 "  %6.2f  %8.4f  %7.3f  %8.1e  %8s  %.2f GiB\n", e->step, e->epoch,
+               p->loss_sum, p->norm, p->lr, rate, peak_gib());
 }
 
 static void print_plain(struct progress *p, const struct trainer_event *e)
