@@ -94,8 +94,9 @@ static bool looks_float(const char *p, const char *end)
     if (p < end && (*p == '-' || *p == '+'))
         p++;
     size_t left = (size_t)(end - p);
-    if ((left == 3 && !strncasecmp(p, "inf", 3)) || (left == 8 && !strncasecmp(p, "infinity", 8)))
-        return true;
+    if (left && (*p | 0x20) == 'i')
+        return (left == 3 && !strncasecmp(p, "inf", 3)) ||
+               (left == 8 && !strncasecmp(p, "infinity", 8));
     size_t whole = digits(p, end), part = 0;
     p += whole;
     if (p < end && *p == '.') {
@@ -128,7 +129,7 @@ static bool short_float(const char *text, size_t length, double *out)
     int64_t whole = 0;
     int part = 0;
     bool minus = *p == '-', dot = false;
-    if (length > 17 || !(memchr("+-.0123456789", *p, 13)))
+    if (length > 17)
         return false;
     if (*p == '-' || *p == '+')
         p++;
@@ -153,8 +154,12 @@ static bool short_float(const char *text, size_t length, double *out)
 bool column_parse_float(const char *text, size_t length, double *out)
 {
     char copy[512];
-    if (length >= sizeof copy || (length == 3 && !strncasecmp(text, "nan", 3)))
-        return length == 3 && (*out = NAN, true);
+    if (length >= sizeof copy)
+        return false;
+    if (length == 3 && (text[0] | 0x20) == 'n' && !strncasecmp(text, "nan", 3)) {
+        *out = NAN;
+        return true;
+    }
     if (!looks_float(text, text + length))
         return false;
     if (short_float(text, length, out))
@@ -197,9 +202,15 @@ static bool loses_digits(const char *text, size_t length, double value)
     return count > 17 || (finite_text && isinf(value));
 }
 
+/* Most values of a column of numbers: no word has to be looked for. */
+static bool starts_with_digit(const char *text, size_t length)
+{
+    return length && text[0] >= '0' && text[0] <= '9';
+}
+
 static bool is_null_word(const char *text, size_t length)
 {
-    if (length > 4 || (length && !strchr("Nn-<#", text[0])))
+    if (starts_with_digit(text, length) || length > 4 || (length && !strchr("Nn-<#", text[0])))
         return false;
     static const char *const words[] = {"",     "NA",   "N/A",  "n/a",  "NaN",  "nan",  "-NaN",
                                         "-nan", "null", "NULL", "None", "<NA>", "#N/A", "#NA"};
@@ -221,7 +232,8 @@ struct parsed {
 
 static int possible(const char *text, size_t length, struct parsed *p)
 {
-    if (length && strchr("tTfF", text[0]) && parse_bool(text, length, &p->truth))
+    if (length && !starts_with_digit(text, length) && strchr("tTfF", text[0]) &&
+        parse_bool(text, length, &p->truth))
         return MAY_BOOL;
     if (is_code(text, length))
         return 0;

@@ -281,7 +281,8 @@ static int feed_all(struct reader *r, size_t at)
         size_t next = 0;
         if (r->options->cancel && *r->options->cancel)
             return fail(ERR_CANCELLED, "interrupted");
-        if (!r->options->slow && at_row_start(r) && !strchr(" \t\r\n", r->bytes[at])) {
+        if (!r->options->slow && at_row_start(r) &&
+            ((unsigned char)r->bytes[at] > ' ' || !strchr(" \t\r\n", r->bytes[at]))) {
             r->row_line = r->line;
             TRY(plain_row(r, at, &next));
             if (next) {
