@@ -1,27 +1,12 @@
 -- Saving, going on, callbacks, early stopping, the best model and plots, as a person types them.
 local tap = require "tap"
+local tiny = require "tiny"
 
 local folder = os.tmpname()
 os.remove(folder)
 assert(os.execute("mkdir -p " .. folder))
 
-local entries = { '"<|end|>":0', '"<|pad|>":1' }
-for code = 33, 126 do
-    local c = string.char(code)
-    if c == '"' or c == "\\" then c = "\\" .. c end
-    entries[#entries + 1] = ('"%s":%d'):format(c, code - 31)
-end
-entries[#entries + 1] = '"\u{120}":96'
-local file = assert(io.open(folder .. "/tokenizer.json", "w"))
-file:write('{"version":"1.0","added_tokens":[{"id":0,"content":"<|end|>","single_word":false,"lstrip":false,'
-    .. '"rstrip":false,"normalized":false,"special":true}],"normalizer":null,"pre_tokenizer":{"type":"ByteLevel",'
-    .. '"add_prefix_space":false,"trim_offsets":true,"use_regex":true},"post_processor":null,"decoder":{"type":"ByteLevel",'
-    .. '"add_prefix_space":true,"trim_offsets":true,"use_regex":true},"model":{"type":"BPE","dropout":null,'
-    .. '"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,'
-    .. '"byte_fallback":false,"vocab":{' .. table.concat(entries, ",") .. '},"merges":[]}}')
-file:close()
-local tokenizer = AutoTokenizer.from_pretrained(folder .. "/tokenizer.json")
-tokenizer.eos_token = "<|end|>"
+local tokenizer = tiny.tokenizer(folder)
 
 local rows = {}
 for i = 1, 20 do rows[i] = { text = ("row %d: %s"):format(i, ("ab"):rep(i % 5 + 1)) } end

@@ -12,26 +12,15 @@ if "$lorash" --version | grep -q 'without Readline'; then
     exit 0
 fi
 MODEL=$(realpath tests/golden/llama_tied_gqa.gguf)
+TINY=$(realpath tests/lua/tiny.lua)
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
-export LORASH="$lorash" MODEL PAUSES="${PAUSES:-12}" LORASH_HISTORY="$dir/history" NO_COLOR=1 TERM=xterm LC_ALL=C.UTF-8
+export LORASH="$lorash" MODEL TINY PAUSES="${PAUSES:-12}" LORASH_HISTORY="$dir/history" NO_COLOR=1 TERM=xterm LC_ALL=C.UTF-8
 unset COLUMNS LINES INPUTRC
 
 cat >setup.lua <<'END'
-local entries = { '"<|end|>":0', '"<|pad|>":1' }
-for code = 33, 126 do
-    local c = string.char(code)
-    if c == '"' or c == "\\" then c = "\\" .. c end
-    entries[#entries + 1] = ('"%s":%d'):format(c, code - 31)
-end
-entries[#entries + 1] = '"\u{120}":96'
-local file = assert(io.open("tokenizer.json", "w"))
-file:write('{"version":"1.0","added_tokens":[{"id":0,"content":"<|end|>","special":true}],"normalizer":null,'
-    .. '"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true},'
-    .. '"post_processor":null,"decoder":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{'
-    .. table.concat(entries, ",") .. '},"merges":[]}}')
-file:close()
+dofile(os.getenv("TINY")).tokenizer(".") -- writes tokenizer.json
 local rows = {}
 for i = 1, 50 do rows[i] = { text = ("row %d: %s"):format(i, ("ab"):rep(i % 5 + 1)) } end
 function make(out, steps)
