@@ -374,22 +374,22 @@ static void iq4_nl_encode(const float *src, void *dst, int64_t n)
 
 /* --- the table ------------------------------------------------------------------------------ */
 
-#define ROW(n, type, id, elements, bytes)                                                    \
+#define ROW(n, type, id, elements, bytes, ...)                                               \
     {                                                                                        \
         .name = #n, .dtype = type, .ggml_type = id, .block = elements, .block_bytes = bytes, \
-        .decode = n##_decode, .encode = n##_encode                                           \
+        .decode = n##_decode, .encode = n##_encode, __VA_ARGS__                              \
     }
-const struct format formats[] = {ROW(f32, DT_F32, 0, 1, 4),
-                                 ROW(f64, DT_F64, 28, 1, 8),
-                                 ROW(f16, DT_F16, 1, 1, 2),
-                                 ROW(bf16, DT_BF16, 30, 1, 2),
-                                 ROW(q4_0, DT_BLOCK, 2, BLOCK, 18),
-                                 ROW(q4_1, DT_BLOCK, 3, BLOCK, 20),
-                                 ROW(q5_0, DT_BLOCK, 6, BLOCK, 22),
-                                 ROW(q5_1, DT_BLOCK, 7, BLOCK, 24),
-                                 ROW(q8_0, DT_BLOCK, 8, BLOCK, 34),
-                                 ROW(iq4_nl, DT_BLOCK, 20, BLOCK, 18),
-#define K_ROW(name, type, bytes) ROW(name, DT_BLOCK, type, QUANT_K, bytes),
+const struct format formats[] = {ROW(f32, DT_F32, 0, 1, 4, .safetensors = "F32"),
+                                 ROW(f64, DT_F64, 28, 1, 8, .safetensors = "F64"),
+                                 ROW(f16, DT_F16, 1, 1, 2, .safetensors = "F16"),
+                                 ROW(bf16, DT_BF16, 30, 1, 2, .safetensors = "BF16"),
+                                 ROW(q4_0, DT_BLOCK, 2, BLOCK, 18, ),
+                                 ROW(q4_1, DT_BLOCK, 3, BLOCK, 20, ),
+                                 ROW(q5_0, DT_BLOCK, 6, BLOCK, 22, ),
+                                 ROW(q5_1, DT_BLOCK, 7, BLOCK, 24, ),
+                                 ROW(q8_0, DT_BLOCK, 8, BLOCK, 34, ),
+                                 ROW(iq4_nl, DT_BLOCK, 20, BLOCK, 18, ),
+#define K_ROW(name, type, bytes) ROW(name, DT_BLOCK, type, QUANT_K, bytes, ),
                                  QUANT_K_FORMATS(K_ROW)};
 const char formats_text[] =
     "F32, F16, BF16, F64, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, Q2_K, Q3_K, "
@@ -408,6 +408,14 @@ const struct format *format_by_ggml(int type)
 {
     for (int i = 0; i < formats_count; i++)
         if (type >= 0 && formats[i].ggml_type == type)
+            return &formats[i];
+    return NULL;
+}
+
+const struct format *format_by_safetensors(const char *dtype)
+{
+    for (int i = 0; i < formats_count; i++)
+        if (formats[i].safetensors && !strcmp(formats[i].safetensors, dtype))
             return &formats[i];
     return NULL;
 }

@@ -9,11 +9,12 @@
 #include "kernels/kernels.h"
 
 struct format {
-    const char *name; /* "f32", "q4_1" */
-    enum dtype dtype; /* the plain dtype, or DT_BLOCK */
-    int ggml_type;    /* type id in GGUF files, -1 = none */
-    int block;        /* elements per block (1 for plain formats) */
-    int block_bytes;  /* bytes per block */
+    const char *name;        /* "f32", "q4_1" */
+    enum dtype dtype;        /* the plain dtype, or DT_BLOCK */
+    int ggml_type;           /* type id in GGUF files, -1 = none */
+    const char *safetensors; /* dtype in safetensors files, NULL = none */
+    int block;               /* elements per block (1 for plain formats) */
+    int block_bytes;         /* bytes per block */
     /* 'n' elements, a multiple of block, of contiguous storage. f64 decodes with rounding here. */
     void (*decode)(const void *src, float *dst, int64_t n);
     void (*encode)(const float *src, void *dst, int64_t n);
@@ -23,9 +24,10 @@ extern const struct format formats[];
 extern const int formats_count;
 extern const char formats_text[]; /* their names in GGUF files, for messages */
 
-const struct format *format_by_name(const char *name); /* NULL = unknown */
-const struct format *format_by_ggml(int type);         /* NULL = not one we read */
-const struct format *format_of_dtype(enum dtype t);    /* plain formats; NULL for DT_BLOCK */
+const struct format *format_by_name(const char *name);         /* NULL = unknown */
+const struct format *format_by_ggml(int type);                 /* NULL = not one we read */
+const struct format *format_by_safetensors(const char *dtype); /* NULL = not one we read */
+const struct format *format_of_dtype(enum dtype t); /* plain formats; NULL for DT_BLOCK */
 const char *format_ggml_name(int type); /* name of any GGUF type id, for errors; "?" = unknown */
 
 /* Bytes of one row of 'cols' elements. cols must be a multiple of the block. */

@@ -4,6 +4,7 @@
  * ({ids}, options) as in the original. At the prompt the text is shown while it is made; the result then prints only its
  * statistics. Ctrl-C ends the generation and keeps what there is. */
 #include "engine/model/generate.h"
+#include "engine/core/clock.h"
 #include "engine/text/tokenizer.h"
 #include "kernels/base/mem.h"
 #include "lua/chat.h"
@@ -13,7 +14,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* --- the result ------------------------------------------------------------------------------ */
 
@@ -178,13 +178,6 @@ static struct run *run_new(lua_State *L)
     return r;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* First place where one of the stop strings occurs, or -1. */
 static int64_t find_stop(const struct run *r, int64_t from)
 {
@@ -252,7 +245,7 @@ static int pull(struct run *r, struct tokenizer *t, bool stream, double *start)
         }
         TRY(status);
         if (e.kind == GENERATE_TOKEN && *start == 0)
-            *start = now();
+            *start = clock_seconds();
         if (e.kind == GENERATE_DONE)
             r->reason = e.reason;
         else if (e.kind == GENERATE_TOKEN && t)
@@ -316,7 +309,7 @@ static void generate(lua_State *L, struct model *m, struct tokenizer *t, struct 
     if (!status && !strcmp(r->reason, "interrupted"))
         bind_take_interrupt(L);
     bind_check(L, status);
-    push_result(L, r, r->ids.count, start > 0 ? now() - start : 0, stream);
+    push_result(L, r, r->ids.count, start > 0 ? clock_seconds() - start : 0, stream);
 }
 
 static void read_ids(lua_State *L, int arg, struct run *r)

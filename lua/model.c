@@ -1,5 +1,6 @@
 /* model.c -- the Lua classes AutoModelForCausalLM and Model. */
 #include "lua/model.h"
+#include "engine/core/clock.h"
 #include "engine/adapt/lora_files.h"
 #include "engine/data/print.h"
 #include "engine/model/locate.h"
@@ -12,7 +13,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 struct model_object {
     struct model *model; /* owned reference */
@@ -73,13 +73,6 @@ const struct option_table from_pretrained_options = {
     .count = (int)(sizeof load_rows / sizeof *load_rows),
     .struct_bytes = sizeof(struct load_options),
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* config.rope_scaling: nil for a plain one. */
 static void push_rope(lua_State *L, const struct rope_config *r)
@@ -153,7 +146,7 @@ int model_from_pretrained(lua_State *L)
     }
     struct context *ctx = runtime_context(L);
     struct model_object *object = bind_new(L, &model_class, sizeof *object);
-    double start = now();
+    double start = clock_seconds();
     bind_check(L, locate_model(name, o->revision, o->path, sizeof o->path));
     bind_check(L, model_load_named(ctx, o->path, name, o->dtype, &object->model));
     object->model->cancel = &bind_interrupted;
@@ -161,7 +154,7 @@ int model_from_pretrained(lua_State *L)
     push_config(L, object->model);
     lua_setiuservalue(L, -2, 1);
     bind_note(L, "%.1f MiB read · %.1f s", (double)model_bytes(object->model) / 1048576,
-              now() - start);
+              clock_seconds() - start);
     return 1;
 }
 

@@ -4,6 +4,7 @@
  * each log entry; or JSON. The first Ctrl-C pauses after the micro-batch at hand and keeps
  * everything; a second one drops the step at hand. In a recipe an interrupt ends the run. */
 #include "lua/hold.h"
+#include "engine/core/clock.h"
 #include "lua/trainer.h"
 
 #include <inttypes.h>
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #define RECENT 32 /* steps that the estimate of the remaining time looks back on */
 #define SPARKS 12
@@ -29,13 +29,6 @@ struct progress {
     bool header;
     bool partial; /* the step at hand was begun in an earlier call: its time is not known */
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void write_line(const char *fmt, ...) PRINTF_LIKE(1, 2);
 static void write_line(const char *fmt, ...)
@@ -115,7 +108,7 @@ static void add_sparks(const struct progress *p, char *out, size_t bytes)
 static void draw(struct progress *p, const struct trainer_event *e, bool force)
 {
     char line[400] = "", left[32];
-    double t = now(), each = step_seconds(p);
+    double t = clock_seconds(), each = step_seconds(p);
     if (bind_terminal.progress != BIND_PROGRESS_BAR || (!force && t - p->drawn < 0.1))
         return;
     p->drawn = t;
@@ -184,7 +177,7 @@ static void print_log(struct progress *p, const struct trainer_event *e)
     int64_t n;
     const struct trainer_log *logs = trainer_logs(p->o->trainer, &n);
     p->loss_sum = n && log_has(&logs[n - 1], LOG_LOSS) ? log_get(&logs[n - 1], LOG_LOSS) : e->loss;
-    p->printed = now();
+    p->printed = clock_seconds();
     switch (bind_terminal.progress) {
     case BIND_PROGRESS_BAR:
         print_row(p, e);
@@ -226,7 +219,7 @@ static void print_eval(const struct trainer_event *e)
 
 static void step_done(struct progress *p, const struct trainer_event *e)
 {
-    double t = now(), seconds = t - p->step_begun;
+    double t = clock_seconds(), seconds = t - p->step_begun;
     if (!p->partial) {
         if (p->steps >= RECENT)
             memmove(p->recent, p->recent + 1, (RECENT - 1) * sizeof *p->recent);
@@ -283,11 +276,11 @@ static void handle(struct progress *p, const struct trainer_event *e)
         break;
     case TRAINER_EVAL:
         print_eval(e);
-        p->step_begun = now(); /* evaluation is no part of a step's time */
+        p->step_begun = clock_seconds(); /* evaluation is no part of a step's time */
         break;
     case TRAINER_SAVE:
         print_save(p);
-        p->step_begun = now();
+        p->step_begun = clock_seconds();
         break;
     case TRAINER_BEST:
     case TRAINER_EVAL_MICRO:
@@ -386,7 +379,7 @@ static void push_result(lua_State *L, struct progress *p, const char *how)
     lua_setfield(L, -2, "training_loss");
     lua_pushnumber(L, o->seconds);
     lua_setfield(L, -2, "train_runtime");
-    lua_pushnumber(L, o->seconds > 0 ? (double)p->tokens / (now() - p->begun) : 0);
+    lua_pushnumber(L, o->seconds > 0 ? (double)p->tokens / (clock_seconds() - p->begun) : 0);
     lua_setfield(L, -2, "tokens_per_second");
     if (luaL_newmetatable(L, "lorash.TrainOutput")) {
         lua_pushcfunction(L, output_text);
@@ -492,7 +485,8 @@ static void report_done(lua_State *L, const struct progress *p, const struct tra
     struct trainer_best best = trainer_best(p->o->trainer);
     duration(p->o->seconds, time, sizeof time);
     bind_note(L, "done · %" PRId64 " steps · %.2f epochs · %s · %.0f tok/s · peak %.2f GiB",
-              e->step, e->epoch, time, (double)p->tokens / (now() - p->begun), peak_gib());
+              e->step, e->epoch, time, (double)p->tokens / (clock_seconds() - p->begun),
+              peak_gib());
     if (!is_done(p->o))
         bind_note(L, "stopped early, %" PRId64 " of %" PRId64 " steps · trainer:train() goes on",
                   e->step, e->total_steps);
@@ -504,13 +498,13 @@ static void report_done(lua_State *L, const struct progress *p, const struct tra
 int trainer_train(lua_State *L)
 {
     struct trainer_object *o = bind_arg(L, 1, &trainer_class);
-    struct progress p = {.o = o, .begun = now(), .loss = NAN};
+    struct progress p = {.o = o, .begun = clock_seconds(), .loss = NAN};
     struct trainer_event e = {0};
     bool failed = false;
     lua_settop(L, 2);
     trainer_remember(L);
     trainer_begin(L, o, resume_asked(L, o));
-    p.step_begun = p.printed = p.begun = now();
+    p.step_begun = p.printed = p.begun = clock_seconds();
     p.partial = trainer_in_step(o->trainer);
     if (is_done(o) && o->finished) {
         bind_note(L,
@@ -524,7 +518,7 @@ int trainer_train(lua_State *L)
         bind_note(L, "continuing in step %" PRId64, trainer_step(o->trainer) + 1);
     failed = !trainer_call(L, "on_train_begin", -1);
     int status = failed ? OK : pull(L, &p, TRAINER_DONE, &e, &failed);
-    o->seconds += now() - p.begun;
+    o->seconds += clock_seconds() - p.begun;
     if (failed)
         return callback_failed(L, &p, &e);
     if ((bind_interrupted || bind_terminated) && (!status || status == ERR_CANCELLED) &&
@@ -540,7 +534,7 @@ int trainer_train(lua_State *L)
 int trainer_run_evaluate(lua_State *L)
 {
     struct trainer_object *o = bind_arg(L, 1, &trainer_class);
-    struct progress p = {.o = o, .begun = now()};
+    struct progress p = {.o = o, .begun = clock_seconds()};
     struct trainer_event e = {0};
     bool failed;
     lua_settop(L, 1);
@@ -562,7 +556,7 @@ int trainer_run_evaluate(lua_State *L)
     lua_setfield(L, -2, "eval_perplexity");
     lua_pushnumber(L, e.accuracy);
     lua_setfield(L, -2, "eval_mean_token_accuracy");
-    lua_pushnumber(L, now() - p.begun);
+    lua_pushnumber(L, clock_seconds() - p.begun);
     lua_setfield(L, -2, "eval_runtime");
     return 1;
 }

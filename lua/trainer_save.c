@@ -27,7 +27,8 @@ static void size_text(int64_t bytes, char out[32])
 /* "adapter_model.safetensors 160.0 MiB · adapter_config.json · in folder" */
 static void note_files(lua_State *L, const char *folder)
 {
-    struct buffer *line = hold_buffer(L), *path = hold_buffer(L);
+    char path[FILE_PATH];
+    struct buffer *line = hold_buffer(L);
     struct file_names names = {0};
     const char *dot = bind_terminal.utf8 ? " · " : " | ";
     if (file_list(folder, &names))
@@ -35,11 +36,8 @@ static void note_files(lua_State *L, const char *folder)
     for (int64_t i = 0; i < names.count; i++) {
         struct file *f;
         char size[32] = "";
-        size_t n = strlen(names.items[i]);
-        path->length = 0;
-        buffer_printf(path, "%s/%s", folder, names.items[i]);
-        bool weights = n > 12 && !strcmp(names.items[i] + n - 12, ".safetensors");
-        if (weights && !buffer_close(path) && !file_open(path->bytes, &f)) {
+        if (file_ends_in(names.items[i], ".safetensors") &&
+            !file_join(path, folder, names.items[i]) && !file_open(path, &f)) {
             size_text(file_size(f), size);
             file_close(f);
         }

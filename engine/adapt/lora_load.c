@@ -14,32 +14,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PATH_BYTES 4096
 #define NAME_BYTES 400
 #define PREFIX "base_model.model."
 
-static int join(const char *dir, const char *name, char *out)
-{
-    int n = snprintf(out, PATH_BYTES, "%s/%s", dir, name);
-    return n < PATH_BYTES ? OK : fail(ERR_ARG, "the path %.200s... is too long", dir);
-}
-
 bool adapter_is_folder(const char *dir)
 {
-    char path[PATH_BYTES];
-    return snprintf(path, sizeof path, "%s/%s", dir, ADAPTER_CONFIG) < (int)sizeof path &&
-           file_exists(path);
+    char path[FILE_PATH];
+    return file_join(path, dir, ADAPTER_CONFIG) == OK && file_exists(path);
 }
 
 int adapter_read_config(const char *dir, struct lora_config *out, struct buffer *notes)
 {
-    char path[PATH_BYTES];
+    char path[FILE_PATH];
     char *bytes;
     size_t length;
     if (!file_is_folder(dir))
         return fail(ERR_IO, "%s: there is no such folder; hint: the folder that holds %s and %s",
                     dir, ADAPTER_CONFIG, ADAPTER_WEIGHTS);
-    TRY(join(dir, ADAPTER_CONFIG, path));
+    TRY(file_join(path, dir, ADAPTER_CONFIG));
     if (!file_exists(path))
         return fail(ERR_IO,
                     "%s: there is no %s in it; hint: model:save_pretrained of a model with "
@@ -53,11 +45,11 @@ int adapter_read_config(const char *dir, struct lora_config *out, struct buffer 
 
 static int find_weights(const char *dir, char *path)
 {
-    TRY(join(dir, ADAPTER_WEIGHTS, path));
+    TRY(file_join(path, dir, ADAPTER_WEIGHTS));
     if (file_exists(path))
         return OK;
-    char old[PATH_BYTES];
-    TRY(join(dir, "adapter_model.bin", old));
+    char old[FILE_PATH];
+    TRY(file_join(old, dir, "adapter_model.bin"));
     if (file_exists(old))
         return fail(ERR_FORMAT,
                     "%s: a pickled file can run code when it is read, so it is refused; hint: load "
@@ -111,44 +103,23 @@ struct loading {
     int64_t entries; /* seen so far */
 };
 
-static const char *shape_text(const int64_t *shape, int ndim, char *out, size_t bytes)
-{
-    size_t used = 0;
-    out[0] = '\0';
-    for (int i = 0; i < ndim && used < bytes; i++)
-        used += (size_t)snprintf(out + used, bytes - used, "%s%" PRId64, i ? "x" : "", shape[i]);
-    return out;
-}
-
-static int dtype_of(const struct safetensors_tensor *t, enum dtype *out)
-{
-    static const struct {
-        const char *name;
-        enum dtype dtype;
-    } dtypes[] = {{"F64", DT_F64}, {"F32", DT_F32}, {"F16", DT_F16}, {"BF16", DT_BF16}};
-    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
-        if (!strcmp(t->dtype, dtypes[i].name)) {
-            *out = dtypes[i].dtype;
-            return OK;
-        }
-    return fail(ERR_FORMAT, "%s: values of type %s cannot be used; wanted F32, F16, BF16 or F64",
-                t->name, t->dtype);
-}
-
 /* Tensor 'i' of the file in the dtype 'wanted'; finite. */
 static int read_tensor(struct loading *x, int64_t i, enum dtype wanted, struct tensor **out)
 {
     const struct safetensors_tensor *t = safetensors_tensor(x->file, i);
     struct tensor *stored = NULL;
-    enum dtype dtype = DT_F32;
+    const struct format *format = format_by_safetensors(t->dtype);
     double largest = 0;
-    TRY(dtype_of(t, &dtype));
+    if (!format)
+        return fail(ERR_FORMAT,
+                    "%s: values of type %s cannot be used; wanted F32, F16, BF16 or F64", t->name,
+                    t->dtype);
     void *bytes = mem_alloc(t->bytes);
     if (!bytes)
         return ERR_MEMORY;
     int status = safetensors_read(x->file, i, bytes);
     if (!status)
-        status = tensor_from(x->m->ctx, dtype, t->ndim, t->shape, bytes, &stored);
+        status = tensor_from(x->m->ctx, format->dtype, t->ndim, t->shape, bytes, &stored);
     mem_free(bytes);
     if (!status)
         status = tensor_convert(stored, wanted, out);
@@ -328,7 +299,7 @@ static int fill(struct loading *x)
 int adapter_load(struct model *m, const char *dir, const struct adapter_how *how,
                  struct buffer *notes, struct lora **out)
 {
-    char path[PATH_BYTES];
+    char path[FILE_PATH];
     struct lora_config config;
     struct loading x = {.m = m, .notes = notes};
     const struct lora_how made = {.lenient = true, .frozen = !how->trainable, .blank = true};

@@ -175,10 +175,9 @@ static int save_files(const struct saving *s, struct folder_save *to, bool card)
 
 static int save(const struct saving *s, const char *dir)
 {
-    char card[PATH_BYTES];
+    char card[FILE_PATH];
     struct folder_save *to;
-    if (snprintf(card, sizeof card, "%s/README.md", dir) >= (int)sizeof card)
-        return fail(ERR_ARG, "the path %.200s... is too long", dir);
+    TRY(file_join(card, dir, "README.md"));
     TRY(folder_save_begin(dir, &to));
     /* a card that is there may be a person's by now; a pickled twin would be read instead of ours */
     int status = save_files(s, to, !file_exists(card));

@@ -292,6 +292,13 @@ int file_write_all(const char *path, const void *bytes, size_t length)
     return file_save_commit(s);
 }
 
+int file_write_in(const char *folder, const char *name, const void *bytes, size_t length)
+{
+    char path[FILE_PATH];
+    TRY(file_join(path, folder, name));
+    return file_write_all(path, bytes, length);
+}
+
 bool file_exists(const char *path)
 {
     struct stat st;

@@ -36,6 +36,8 @@ void file_save_abandon(struct file_save *s);          /* NULL is fine */
 
 /* begin + write + commit */
 int file_write_all(const char *path, const void *bytes, size_t length) MUST_CHECK;
+int file_write_in(const char *folder, const char *name, const void *bytes,
+                  size_t length) MUST_CHECK; /* at "folder/name" */
 
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
@@ -47,6 +49,14 @@ int file_look(const char *path, bool *exists, bool *is_folder) MUST_CHECK;
 /* True for a name without '/', that is neither empty nor "." nor "..": what a file named by another
  * file (a shard, an adapter) must be. */
 bool file_is_plain_name(const char *name);
+
+#define FILE_PATH 4096 /* room for any path the system takes */
+
+/* "folder/name" in 'out'; the folder may end with a slash or be "". ERR_ARG when it is too long. */
+int file_join(char out[FILE_PATH], const char *folder, const char *name) MUST_CHECK;
+
+/* "model.gguf" ends in ".gguf". */
+bool file_ends_in(const char *name, const char *ending);
 
 /* --- folders and whole files */
 

@@ -19,6 +19,21 @@ bool file_is_plain_name(const char *name)
     return name[0] && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
+int file_join(char out[FILE_PATH], const char *folder, const char *name)
+{
+    size_t n = strlen(folder);
+    int used =
+        snprintf(out, FILE_PATH, "%s%s%s", folder, n && folder[n - 1] != '/' ? "/" : "", name);
+    return used >= 0 && used < FILE_PATH ? OK
+                                         : fail(ERR_ARG, "'%.200s': the path is too long", folder);
+}
+
+bool file_ends_in(const char *name, const char *ending)
+{
+    size_t n = strlen(name), m = strlen(ending);
+    return n >= m && !strcmp(name + n - m, ending);
+}
+
 /* --- making, syncing, renaming ---------------------------------------------------------------- */
 
 /* One folder; there already is fine when it is one. */
@@ -95,6 +110,7 @@ int file_remove(const char *path)
     return call_unlink(path) < 0 ? file_fail("remove", path) : OK;
 }
 
+/* As file_join, but owned: for lists of paths. */
 static char *join(const char *folder, const char *name)
 {
     size_t n = strlen(folder), k = strlen(name);

@@ -4,6 +4,7 @@
  * bytes left before it is used, every product and sum is checked. */
 #include "engine/formats/gguf.h"
 #include "engine/formats/gguf_private.h"
+#include "engine/core/sort.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
 #include "kernels/quant.h"
@@ -299,31 +300,10 @@ static int read_alignment(const struct gguf *g, size_t *out)
     return OK;
 }
 
-/* Sinks order[root] in the heap of 'n' tensor numbers, largest offset on top. */
-static void sink(const struct gguf *g, int32_t *order, int64_t root, int64_t n)
+static bool earlier(const void *ctx, int32_t a, int32_t b)
 {
-    for (int64_t child; (child = 2 * root + 1) < n; root = child) {
-        if (child + 1 < n && g->tensors[order[child]].offset < g->tensors[order[child + 1]].offset)
-            child++;
-        if (g->tensors[order[root]].offset >= g->tensors[order[child]].offset)
-            return;
-        int32_t t = order[root];
-        order[root] = order[child];
-        order[child] = t;
-    }
-}
-
-/* Heap sort: no recursion, no memory, no bad case. */
-static void sort_by_offset(const struct gguf *g, int32_t *order, int64_t n)
-{
-    for (int64_t i = n / 2 - 1; i >= 0; i--)
-        sink(g, order, i, n);
-    for (int64_t last = n - 1; last > 0; last--) {
-        int32_t t = order[0];
-        order[0] = order[last];
-        order[last] = t;
-        sink(g, order, 0, last);
-    }
+    const struct gguf *g = ctx;
+    return g->tensors[a].offset < g->tensors[b].offset;
 }
 
 static int check_apart(const struct gguf *g)
@@ -334,7 +314,7 @@ static int check_apart(const struct gguf *g)
         return ERR_MEMORY;
     for (int64_t i = 0; i < g->tensor_count; i++)
         order[i] = (int32_t)i;
-    sort_by_offset(g, order, g->tensor_count);
+    sort_numbers(order, g->tensor_count, earlier, g);
     for (int64_t i = 1; i < g->tensor_count && !status; i++) {
         const struct gguf_tensor *a = &g->tensors[order[i - 1]], *b = &g->tensors[order[i]];
         if (a->offset + (int64_t)a->bytes > b->offset)

@@ -250,10 +250,13 @@ static int write_data(struct file_save *f, const struct gguf_write_entry *entrie
         status = gguf_write_entry_bytes(&entries[i], &bytes);
         if (!status)
             status = read(ctx, &entries[i], block);
-        if (!status && size_pad(bytes, align, &padded)) {
-            memset(block + bytes, 0, padded - bytes);
-            status = file_save_write(f, block, padded);
-        }
+        if (!status && !size_pad(bytes, align, &padded))
+            status =
+                fail(ERR_ARG, "tensor '%s' has more bytes than fit in memory", entries[i].name);
+        if (status)
+            break;
+        memset(block + bytes, 0, padded - bytes);
+        status = file_save_write(f, block, padded);
     }
     mem_free(block);
     return status;

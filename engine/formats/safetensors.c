@@ -10,6 +10,7 @@
 #include "engine/core/file.h"
 #include "engine/core/json.h"
 #include "engine/core/textmap.h"
+#include "engine/core/sort.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
 
@@ -227,42 +228,23 @@ static int read_header(struct safetensors *s, struct json *j)
 
 /* --- places ---------------------------------------------------------------------------------- */
 
-static bool before(const struct safetensors_tensor *a, const struct safetensors_tensor *b)
+static bool earlier(const void *ctx, int32_t a, int32_t b)
 {
-    return a->offset < b->offset || (a->offset == b->offset && a->bytes < b->bytes);
+    const struct safetensors *s = ctx;
+    const struct safetensors_tensor *x = &s->tensors[a], *y = &s->tensors[b];
+    return x->offset < y->offset || (x->offset == y->offset && x->bytes < y->bytes);
 }
 
-static void sink(const struct safetensors_tensor *t, int32_t *order, int64_t root, int64_t n)
-{
-    for (int64_t child; (child = 2 * root + 1) < n; root = child) {
-        if (child + 1 < n && before(&t[order[child]], &t[order[child + 1]]))
-            child++;
-        if (!before(&t[order[root]], &t[order[child]]))
-            return;
-        int32_t swap = order[root];
-        order[root] = order[child];
-        order[child] = swap;
-    }
-}
-
-/* The numbers of the tensors in the order of their data: a heap sort has no bad case. */
+/* The numbers of the tensors in the order of their data. */
 static void sort_by_offset(const struct safetensors *s, int32_t *order)
 {
     bool sorted = true;
     for (int64_t i = 0; i < s->count; i++) {
         order[i] = (int32_t)i;
-        sorted = sorted && (i == 0 || !before(&s->tensors[i], &s->tensors[i - 1]));
+        sorted = sorted && (i == 0 || !earlier(s, (int32_t)i, (int32_t)i - 1));
     }
-    if (sorted) /* as every known writer leaves them */
-        return;
-    for (int64_t i = s->count / 2 - 1; i >= 0; i--)
-        sink(s->tensors, order, i, s->count);
-    for (int64_t last = s->count - 1; last > 0; last--) {
-        int32_t swap = order[0];
-        order[0] = order[last];
-        order[last] = swap;
-        sink(s->tensors, order, 0, last);
-    }
+    if (!sorted) /* every known writer leaves them so */
+        sort_numbers(order, s->count, earlier, s);
 }
 
 /* The tensors must cover the 'bytes' of data from front to back. */

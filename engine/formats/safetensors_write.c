@@ -4,6 +4,7 @@
  * up to a multiple of 8. One tensor is in memory at a time. */
 #include "engine/core/file.h"
 #include "engine/core/json_write.h"
+#include "engine/core/sort.h"
 #include "engine/core/textmap.h"
 #include "engine/core/utf8.h"
 #include "engine/formats/safetensors.h"
@@ -17,35 +18,30 @@
 
 /* --- order ----------------------------------------------------------------------------------- */
 
-static bool before(const struct safetensors_entry *a, const struct safetensors_entry *b)
+static bool earlier(const void *ctx, int32_t x, int32_t y)
 {
+    const struct safetensors_entry *a = (const struct safetensors_entry *)ctx + x;
+    const struct safetensors_entry *b = (const struct safetensors_entry *)ctx + y;
     int ra = safetensors_rank(a->dtype), rb = safetensors_rank(b->dtype);
     return ra != rb ? ra > rb : strcmp(a->name, b->name) < 0;
 }
 
-static void sink(struct safetensors_entry *e, int64_t root, int64_t n)
+static int sort(struct safetensors_entry *e, int64_t n)
 {
-    for (int64_t child; (child = 2 * root + 1) < n; root = child) {
-        if (child + 1 < n && before(&e[child], &e[child + 1]))
-            child++;
-        if (!before(&e[root], &e[child]))
-            return;
-        struct safetensors_entry swap = e[root];
-        e[root] = e[child];
-        e[child] = swap;
-    }
-}
-
-static void sort(struct safetensors_entry *e, int64_t n)
-{
-    for (int64_t i = n / 2 - 1; i >= 0; i--)
-        sink(e, i, n);
-    for (int64_t last = n - 1; last > 0; last--) {
-        struct safetensors_entry swap = e[0];
-        e[0] = e[last];
-        e[last] = swap;
-        sink(e, 0, last);
-    }
+    int32_t *order = mem_alloc((size_t)n * sizeof *order);
+    struct safetensors_entry *sorted = mem_calloc((size_t)n, sizeof *sorted);
+    int status = order && sorted ? OK : ERR_MEMORY;
+    for (int64_t i = 0; i < n && !status; i++)
+        order[i] = (int32_t)i;
+    if (!status)
+        sort_numbers(order, n, earlier, e);
+    for (int64_t i = 0; i < n && !status; i++)
+        sorted[i] = e[order[i]];
+    if (!status && n)
+        memcpy(e, sorted, (size_t)n * sizeof *e);
+    mem_free(order);
+    mem_free(sorted);
+    return status;
 }
 
 /* --- checks ---------------------------------------------------------------------------------- */
@@ -202,7 +198,7 @@ int safetensors_save(const char *path, struct safetensors_entry *entries, int64_
     struct file_save *f = NULL;
     int status;
     TRY_OUT(check_entries(entries, count));
-    sort(entries, count);
+    TRY_OUT(sort(entries, count));
     TRY_OUT(make_header(&header, entries, count, meta));
     TRY_OUT(file_save_begin(path, &f));
     TRY_OUT(file_save_write(f, header.bytes, (size_t)header.length));

@@ -45,23 +45,17 @@ int model_wanted_format(const char *dtype, const struct format **out)
                 dtype);
 }
 
-static bool ends_in(const char *path, const char *ending)
-{
-    size_t n = strlen(path), m = strlen(ending);
-    return n > m && !strcmp(path + n - m, ending);
-}
-
 /* A folder or one of its .safetensors files, else a GGUF file, whatever it is called. */
 static int open_source(const char *path, struct model_config *config, struct weight_source **out)
 {
     static const char *const pickles[] = {".bin", ".pt", ".pth", ".ckpt"};
     for (int i = 0; i < COUNT_OF(pickles); i++)
-        if (ends_in(path, pickles[i]))
+        if (file_ends_in(path, pickles[i]))
             return fail(ERR_FORMAT,
                         "%s: a file of torch.save is never opened, it can hold code; hint: save "
                         "the model as safetensors",
                         path);
-    if (file_is_folder(path) || ends_in(path, ".safetensors"))
+    if (file_is_folder(path) || file_ends_in(path, ".safetensors"))
         return source_safetensors_open(path, config, out);
     return source_gguf_open(path, config, out);
 }

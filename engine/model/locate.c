@@ -6,12 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool ends_in(const char *name, const char *ending)
-{
-    size_t n = strlen(name), m = strlen(ending);
-    return n > m && !strcmp(name + n - m, ending);
-}
-
 static int put(char *out, size_t bytes, const char *folder, const char *name)
 {
     size_t n = strlen(folder);
@@ -53,7 +47,7 @@ static bool looks_like_file(const char *name)
 {
     static const char *const endings[] = {".gguf", ".safetensors", ".json", ".bin"};
     for (int i = 0; i < COUNT_OF(endings); i++)
-        if (ends_in(name, endings[i]))
+        if (file_ends_in(name, endings[i]))
             return true;
     return false;
 }
@@ -87,17 +81,17 @@ static void note_file(struct contents *c, const char *folder, const char *name)
     char path[LOCATE_BYTES];
     bool matters = false;
     for (int i = 0; i < COUNT_OF(matter); i++)
-        matters = matters || ends_in(name, matter[i]);
+        matters = matters || file_ends_in(name, matter[i]);
     if (!matters || put(path, sizeof path, folder, name))
         return;
     if (!file_exists(path)) {
         snprintf(c->dangling, sizeof c->dangling, "%s", name);
         return;
     }
-    c->safetensors += ends_in(name, ".safetensors");
+    c->safetensors += file_ends_in(name, ".safetensors");
     for (int i = 0; i < COUNT_OF(tokenizers); i++)
         c->tokenizers += !strcmp(name, tokenizers[i]);
-    if (!ends_in(name, ".gguf"))
+    if (!file_ends_in(name, ".gguf"))
         return;
     size_t used = strlen(c->list);
     snprintf(c->list + used, sizeof c->list - used, "%s%s", used ? ", " : "", name);

@@ -16,23 +16,12 @@
 
 /* --- types of the weights -------------------------------------------------------------------- */
 
-struct dtype_name {
-    const char *format, *safetensors, *torch;
-};
-
-static const struct dtype_name dtypes[] = {
-    {"f32", "F32", "float32"},
-    {"f16", "F16", "float16"},
-    {"bf16", "BF16", "bfloat16"},
-    {"f64", "F64", "float64"},
-};
-
-static const struct dtype_name *dtype_of(const struct format *f)
+/* What config.json calls a dtype that safetensors files hold. */
+static const char *torch_name(const struct format *f)
 {
-    for (int i = 0; i < COUNT_OF(dtypes); i++)
-        if (!strcmp(dtypes[i].format, f->name))
-            return &dtypes[i];
-    return NULL;
+    static const char *const names[DT_COUNT] = {
+        [DT_F32] = "float32", [DT_F16] = "float16", [DT_BF16] = "bfloat16", [DT_F64] = "float64"};
+    return names[f->dtype];
 }
 
 static int need_dtype(const struct export_tensor *t)
@@ -64,7 +53,7 @@ static int choose_formats(struct model *m, const char *dtype, struct export_list
     TRY(model_wanted_format(dtype, &given));
     for (int64_t i = 0; i < l->count && !given; i++) {
         struct export_tensor *t = &l->items[i];
-        if (!dtype_of(t->format))
+        if (!t->format->safetensors)
             return need_dtype(t);
         if (t->tensor->view.ndim == 2 && (!main || t->format->dtype == DT_F32))
             main = t->format; /* f32 among 16-bit weights (merged ones): read it all as f32 */
@@ -78,7 +67,7 @@ static int choose_formats(struct model *m, const char *dtype, struct export_list
     }
     if (given)
         main = given;
-    *torch = main ? dtype_of(main)->torch : "float32";
+    *torch = main ? torch_name(main) : "float32";
     export_count(l);
     return OK;
 }
@@ -136,10 +125,8 @@ static int write_shard(struct model *m, struct export_list *l, int64_t first, in
     for (int64_t i = 0; i < count; i++) {
         struct export_tensor *t = &l->items[first + i];
         const struct view *v = &t->tensor->view;
-        entries[i] = (struct safetensors_entry){.name = t->name,
-                                                .dtype = dtype_of(t->format)->safetensors,
-                                                .ndim = v->ndim,
-                                                .tensor = t};
+        entries[i] = (struct safetensors_entry){
+            .name = t->name, .dtype = t->format->safetensors, .ndim = v->ndim, .tensor = t};
         for (int d = 0; d < v->ndim; d++)
             entries[i].shape[d] = v->shape[d];
     }
@@ -266,28 +253,27 @@ static int write_text(struct folder_save *f, const char *name, struct buffer *te
 }
 
 /* "folder/name" of the folder a model came from; "" for a GGUF. */
-static void beside(const struct model *m, const char *name, char *out, size_t bytes)
+static int beside(const struct model *m, const char *name, char out[FILE_PATH])
 {
-    const char *slash;
+    char folder[FILE_PATH];
     out[0] = '\0';
     if (!m->config_json || !m->path)
-        return;
-    slash = strrchr(m->path, '/');
-    if (file_is_folder(m->path))
-        snprintf(out, bytes, "%s/%s", m->path, name);
-    else
-        snprintf(out, bytes, "%.*s%s", slash ? (int)(slash - m->path) + 1 : 0, m->path, name);
+        return OK;
+    TRY(file_join(folder, "", m->path));
+    if (!file_is_folder(folder)) /* one of its files: up to the last slash, "" = here */
+        folder[strrchr(folder, '/') ? strrchr(folder, '/') + 1 - folder : 0] = '\0';
+    return file_join(out, folder, name);
 }
 
 /* The file that came with the model, else one that says which ids begin and end a text. */
 static int write_generation(struct model *m, struct folder_save *f)
 {
     const struct model_config *c = &m->config;
-    char from[1024];
+    char from[FILE_PATH];
     const char *path;
     struct json_writer w;
     struct buffer text = {0};
-    beside(m, "generation_config.json", from, sizeof from);
+    TRY(beside(m, "generation_config.json", from));
     if (from[0] && file_exists(from)) {
         TRY(folder_save_path(f, "generation_config.json", &path));
         return file_copy(from, path);

@@ -24,21 +24,14 @@ struct gguf_source {
 static int wrong_shape(const struct gguf_source *s, const char *name, const struct gguf_tensor *t,
                        int64_t rows, int64_t cols)
 {
-    char found[80] = "", wanted[64];
-    size_t used = 0;
-    for (int i = 0; i < t->ndim && used < sizeof found; i++)
-        used += (size_t)snprintf(found + used, sizeof found - used, "%s%" PRId64, i ? "x" : "",
-                                 t->shape[i]);
-    if (rows < 0)
-        snprintf(wanted, sizeof wanted, "%" PRId64, cols);
-    else
-        snprintf(wanted, sizeof wanted, "%" PRId64 "x%" PRId64, rows, cols);
+    char found[80], wanted[64];
     return fail(ERR_FORMAT,
                 "%s: %s has shape %s, wanted %s; hint: the file's settings and its "
                 "weights do not belong together",
-                s->base.path, name, found, wanted);
+                s->base.path, name, shape_text(t->shape, t->ndim, found, sizeof found),
+                shape_text(rows < 0 ? &cols : (const int64_t[]){rows, cols}, rows < 0 ? 1 : 2,
+                           wanted, sizeof wanted));
 }
-
 /* The bytes of tensor 'i' in a fresh block, in the original row order. */
 static int read_rows(struct gguf_source *s, int64_t i, bool heads, char **out)
 {

@@ -60,18 +60,12 @@ static const char *path_of(const struct folder_source *s, const struct place *p)
     return safetensors_path(s->shards[p->shard].file);
 }
 
-static bool ends_in(const char *name, const char *ending)
-{
-    size_t n = strlen(name), m = strlen(ending);
-    return n >= m && !strcmp(name + n - m, ending);
-}
-
 /* Buffers that old versions saved and every version makes anew. */
 static bool is_buffer(const char *name)
 {
     static const char *const endings[] = {"rotary_emb.inv_freq", ".attn.bias", "masked_bias"};
     for (int i = 0; i < COUNT_OF(endings); i++)
-        if (ends_in(name, endings[i]))
+        if (file_ends_in(name, endings[i]))
             return true;
     return false;
 }
@@ -81,28 +75,16 @@ static bool is_buffer(const char *name)
 static int stored_format(const struct folder_source *s, const struct place *p,
                          const struct format **out)
 {
-    static const char *const names[][2] = {
-        {"F32", "f32"}, {"F16", "f16"}, {"BF16", "bf16"}, {"F64", "f64"}};
     const struct safetensors_tensor *t = tensor_of(s, p);
-    for (int i = 0; i < COUNT_OF(names); i++)
-        if (!strcmp(t->dtype, names[i][0])) {
-            *out = format_by_name(names[i][1]);
-            return OK;
-        }
+    *out = format_by_safetensors(t->dtype);
+    if (*out)
+        return OK;
     bool small = t->dtype[0] == 'F' && safetensors_bits(t->dtype) <= 8;
     return fail(ERR_FORMAT, "%s: %s is stored as %s, wanted F32, F16, BF16 or F64; hint: %s",
                 path_of(s, p), t->name, t->dtype,
                 small ? "weights in 8 bits and fewer cannot be read, take the model in bfloat16"
                       : "this looks like a quantised checkpoint, take the original model or a GGUF "
                         "file");
-}
-
-static void shape_text(char *out, size_t bytes, int ndim, const int64_t *shape)
-{
-    size_t used = 0;
-    snprintf(out, bytes, "%s", ndim ? "" : "[]");
-    for (int i = 0; i < ndim && used < bytes; i++)
-        used += (size_t)snprintf(out + used, bytes - used, "%s%" PRId64, i ? "x" : "", shape[i]);
 }
 
 static int check_shape(const struct folder_source *s, const struct place *p, int64_t rows,
@@ -113,9 +95,9 @@ static int check_shape(const struct folder_source *s, const struct place *p, int
     if (rows < 0 ? t->ndim == 1 && t->shape[0] == cols
                  : t->ndim == 2 && t->shape[0] == rows && t->shape[1] == cols)
         return OK;
-    shape_text(found, sizeof found, t->ndim, t->shape);
-    shape_text(wanted, sizeof wanted, rows < 0 ? 1 : 2,
-               rows < 0 ? &cols : (const int64_t[]){rows, cols});
+    shape_text(t->shape, t->ndim, found, sizeof found);
+    shape_text(rows < 0 ? &cols : (const int64_t[]){rows, cols}, rows < 0 ? 1 : 2, wanted,
+               sizeof wanted);
     return fail(ERR_FORMAT,
                 "%s: %s has shape %s, wanted %s; hint: config.json and the weights do not belong "
                 "together",
@@ -236,23 +218,14 @@ static void folder_close(struct weight_source *base)
 
 /* --- settings --------------------------------------------------------------------------------- */
 
-/* "folder/name" */
-static int join(char *out, size_t bytes, const char *folder, const char *name)
-{
-    size_t n = strlen(folder);
-    int used = snprintf(out, bytes, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
-    return used >= 0 && (size_t)used < bytes ? OK
-                                             : fail(ERR_ARG, "'%s': the path is too long", folder);
-}
-
 static int read_config(const char *folder, struct model_config *config, char **text)
 {
-    char path[4096];
+    char path[FILE_PATH];
     size_t length;
-    TRY(join(path, sizeof path, folder, "config.json"));
+    TRY(file_join(path, folder, "config.json"));
     if (!file_exists(path)) {
-        char adapter[4096];
-        TRY(join(adapter, sizeof adapter, folder, "adapter_config.json"));
+        char adapter[FILE_PATH];
+        TRY(file_join(adapter, folder, "adapter_config.json"));
         return fail(ERR_FORMAT, "'%s' has no config.json; hint: %s", folder,
                     file_exists(adapter)
                         ? "this is an adapter, open its base model and then "
@@ -298,11 +271,11 @@ static int read_eos(struct json *j, struct model_config *c)
 /* Ids of generation_config.json that end a text: chat models name their end of turn there. */
 static int read_generation(const char *folder, struct model_config *c)
 {
-    char path[4096], *json;
+    char path[FILE_PATH], *json;
     size_t length;
     struct json j;
     struct json_options options = {.nan = true};
-    TRY(join(path, sizeof path, folder, "generation_config.json"));
+    TRY(file_join(path, folder, "generation_config.json"));
     if (!file_exists(path))
         return OK;
     TRY(file_read(path, CONFIG_JSON_BYTES, &json, &length));
@@ -358,13 +331,13 @@ static int check_index(const struct folder_source *s, const struct shard_index *
 
 static int open_shards(struct folder_source *s, const char *folder, const struct shard_index *index)
 {
-    char path[4096];
+    char path[FILE_PATH];
     int64_t n = shard_index_files(index);
     s->shards = mem_calloc((size_t)n, sizeof *s->shards);
     if (!s->shards)
         return ERR_MEMORY;
     for (int64_t i = 0; i < n; i++) {
-        TRY(join(path, sizeof path, folder, shard_index_file(index, i)));
+        TRY(file_join(path, folder, shard_index_file(index, i)));
         TRY(add_shard(s, path));
     }
     return check_index(s, index);
@@ -396,9 +369,9 @@ static int no_weights(const char *folder)
 {
     static const char *const pickles[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
                                           "consolidated.00.pth"};
-    char path[4096];
+    char path[FILE_PATH];
     for (int i = 0; i < COUNT_OF(pickles); i++) {
-        TRY(join(path, sizeof path, folder, pickles[i]));
+        TRY(file_join(path, folder, pickles[i]));
         if (file_exists(path))
             return fail(ERR_FORMAT,
                         "'%s' has its weights in %s, a file of torch.save, which is never opened: "
@@ -414,11 +387,11 @@ static int no_weights(const char *folder)
 
 static int open_weights(struct folder_source *s, const char *folder)
 {
-    char path[4096];
-    TRY(join(path, sizeof path, folder, "model.safetensors"));
+    char path[FILE_PATH];
+    TRY(file_join(path, folder, "model.safetensors"));
     if (file_exists(path))
         return open_one(s, path);
-    TRY(join(path, sizeof path, folder, "model.safetensors.index.json"));
+    TRY(file_join(path, folder, "model.safetensors.index.json"));
     if (file_exists(path))
         return open_index(s, folder, path);
     return no_weights(folder);
@@ -427,7 +400,7 @@ static int open_weights(struct folder_source *s, const char *folder)
 int source_safetensors_open(const char *path, struct model_config *config,
                             struct weight_source **out)
 {
-    char folder[4096];
+    char folder[FILE_PATH];
     bool whole = file_is_folder(path);
     const char *slash = strrchr(path, '/');
     size_t n = whole ? strlen(path) : slash ? (size_t)(slash - path) + 1 : 0;

@@ -334,14 +334,16 @@ int tensor_largest(struct tensor *t, double *out)
     return status;
 }
 
-char *tensor_shape_text(const struct tensor *t, char *out, size_t bytes)
+char *shape_text(const int64_t *shape, int ndim, char *out, size_t bytes)
 {
     size_t used = 0;
-    out[0] = '\0';
-    for (int i = 0; i < t->view.ndim && used < bytes; i++)
-        used += (size_t)snprintf(out + used, bytes - used, "%s%" PRId64, i ? "x" : "",
-                                 t->view.shape[i]);
-    if (!t->view.ndim)
-        snprintf(out, bytes, "scalar");
+    snprintf(out, bytes, "%s", ndim ? "" : "scalar");
+    for (int i = 0; i < ndim && used < bytes; i++)
+        used += (size_t)snprintf(out + used, bytes - used, "%s%" PRId64, i ? "x" : "", shape[i]);
     return out;
+}
+
+char *tensor_shape_text(const struct tensor *t, char *out, size_t bytes)
+{
+    return shape_text(t->view.shape, t->view.ndim, out, bytes);
 }

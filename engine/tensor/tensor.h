@@ -82,6 +82,8 @@ int tensor_convert(struct tensor *t, enum dtype dtype, struct tensor **out) MUST
 int tensor_largest(struct tensor *t, double *out) MUST_CHECK;
 
 /* "576x1536" into out. */
+/* "2x3", "scalar"; returns out. */
+char *shape_text(const int64_t *shape, int ndim, char *out, size_t bytes);
 char *tensor_shape_text(const struct tensor *t, char *out, size_t bytes);
 
 #endif

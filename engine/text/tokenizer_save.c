@@ -13,23 +13,11 @@
 
 static const char *const special_keys[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
 
-static int put_file(const char *folder, const char *name, const char *bytes, size_t length)
-{
-    size_t n = strlen(folder) + strlen(name) + 2;
-    char *path = mem_alloc(n);
-    if (!path)
-        return ERR_MEMORY;
-    snprintf(path, n, "%s/%s", folder, name);
-    int status = file_write_all(path, bytes, length);
-    mem_free(path);
-    return status;
-}
-
 static int put_buffer(const char *folder, const char *name, struct buffer *b)
 {
     int status = buffer_close(b);
     if (!status)
-        status = put_file(folder, name, b->bytes, (size_t)b->length);
+        status = file_write_in(folder, name, b->bytes, (size_t)b->length);
     buffer_free(b);
     return status;
 }
@@ -126,7 +114,7 @@ static int save_config(const struct tokenizer *t, const char *folder)
     unsigned changed = t->changed & (CHANGED_TEMPLATE * 2 - 1);
     struct buffer b = {0};
     if (f && !changed)
-        return put_file(folder, f->name, f->bytes, f->length);
+        return file_write_in(folder, f->name, f->bytes, f->length);
     if (!f && !changed)
         return OK;
     int status = put_changed(t, f ? f : &none, changed, !jinja, &b);
@@ -145,7 +133,7 @@ static int save_map(const struct tokenizer *t, const char *folder)
     if (!f)
         return OK;
     if (!changed)
-        return put_file(folder, f->name, f->bytes, f->length);
+        return file_write_in(folder, f->name, f->bytes, f->length);
     int status = put_changed(t, f, changed, false, &b);
     if (status) {
         buffer_free(&b);
@@ -215,7 +203,7 @@ static int save_json(const struct tokenizer *t, const char *folder, const struct
                       CHANGED_SPECIAL << TOKENIZER_EOS);
     struct buffer b = {0};
     if (!tokens && !around)
-        return put_file(folder, f->name, f->bytes, f->length);
+        return file_write_in(folder, f->name, f->bytes, f->length);
     TRY(find_places(f, &p));
     bool first_added = p.added < p.post;
     size_t at = 0;
@@ -259,9 +247,10 @@ static int save_files(const struct tokenizer *t, const char *folder)
         TRY(save_json(t, folder, f));
     for (int i = 0; i < 3; i++)
         if ((f = find_file(t, plain[i])) != NULL)
-            TRY(put_file(folder, f->name, f->bytes, f->length));
+            TRY(file_write_in(folder, f->name, f->bytes, f->length));
     if (find_file(t, "chat_template.jinja") && t->chat_template)
-        TRY(put_file(folder, "chat_template.jinja", t->chat_template, strlen(t->chat_template)));
+        TRY(file_write_in(folder, "chat_template.jinja", t->chat_template,
+                          strlen(t->chat_template)));
     TRY(save_map(t, folder));
     TRY(save_added(t, folder));
     return save_config(t, folder);

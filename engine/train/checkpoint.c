@@ -16,14 +16,9 @@
 
 static int put_text(const char *folder, const char *name, struct buffer *b)
 {
-    struct buffer path = {0};
-    buffer_printf(&path, "%s/%s", folder, name);
-    int status = buffer_close(&path);
+    int status = buffer_close(b);
     if (!status)
-        status = buffer_close(b);
-    if (!status)
-        status = file_write_all(path.bytes, b->bytes, (size_t)b->length);
-    buffer_free(&path);
+        status = file_write_in(folder, name, b->bytes, (size_t)b->length);
     buffer_free(b);
     return status;
 }
@@ -72,13 +67,9 @@ static int check_space(const struct trainer *t)
 /* What writers of several files may have left when only their own tidying up failed. */
 static int remove_scratch(const char *temp)
 {
-    struct buffer path = {0};
-    buffer_printf(&path, "%s/.saving", temp);
-    int status = buffer_close(&path);
-    if (!status)
-        status = file_remove_folder(path.bytes);
-    buffer_free(&path);
-    return status;
+    char path[FILE_PATH];
+    TRY(file_join(path, temp, ".saving"));
+    return file_remove_folder(path);
 }
 
 /* Everything but the name. */
@@ -136,23 +127,18 @@ out:
 
 static int read_state(const char *folder, struct run_state *out)
 {
-    struct buffer path = {0};
-    char *bytes = NULL;
+    char path[FILE_PATH], *bytes;
     size_t length;
-    buffer_printf(&path, "%s/" STATE_NAME, folder);
-    int status = buffer_close(&path);
-    if (!status && !file_exists(path.bytes))
-        status = fail(ERR_ARG,
-                      "'%s' has no training state: it was saved with save_only_model = true; hint: "
-                      "its weights can be loaded, training cannot go on",
-                      folder);
-    if (!status)
-        status = file_read(path.bytes, LARGEST_STATE, &bytes, &length);
-    if (!status && (status = run_state_parse(bytes, length, out)))
-        fail_in(status, "'%s'", path.bytes);
+    TRY(file_join(path, folder, STATE_NAME));
+    if (!file_exists(path))
+        return fail(ERR_ARG,
+                    "'%s' has no training state: it was saved with save_only_model = true; hint: "
+                    "its weights can be loaded, training cannot go on",
+                    folder);
+    TRY(file_read(path, LARGEST_STATE, &bytes, &length));
+    int status = run_state_parse(bytes, length, out);
     mem_free(bytes);
-    buffer_free(&path);
-    return status;
+    return status ? fail_in(status, "'%s'", path) : OK;
 }
 
 /* The saved step must be the one of the cursor and of the manifest. */

@@ -21,17 +21,6 @@ void manifest_free(struct manifest *m)
     *m = (struct manifest){0};
 }
 
-static char *join(const char *folder, const char *name)
-{
-    struct buffer b = {0};
-    buffer_printf(&b, "%s/%s", folder, name);
-    if (buffer_close(&b)) {
-        buffer_free(&b);
-        return NULL;
-    }
-    return b.bytes;
-}
-
 /* Size and hash of a file. */
 static int hash_file(const char *path, struct manifest_file *out)
 {
@@ -66,12 +55,9 @@ static int add_file(struct manifest *m, const char *folder, const char *name)
     if (!f->name)
         return ERR_MEMORY;
     m->count++;
-    char *path = join(folder, name);
-    if (!path)
-        return ERR_MEMORY;
-    int status = hash_file(path, f);
-    mem_free(path);
-    return status;
+    char path[FILE_PATH];
+    TRY(file_join(path, folder, name));
+    return hash_file(path, f);
 }
 
 static void write_text(struct buffer *b, const struct manifest *m)
@@ -104,7 +90,6 @@ int manifest_write(const char *folder, int64_t step, int64_t serial, uint64_t ru
     struct manifest m = {.version = MANIFEST_VERSION, .step = step, .serial = serial, .run = run};
     struct file_names names = {0};
     struct buffer b = {0};
-    char *path = NULL;
     int status;
     TRY_OUT(file_list(folder, &names));
     for (int64_t i = 0; i < names.count; i++)
@@ -112,10 +97,8 @@ int manifest_write(const char *folder, int64_t step, int64_t serial, uint64_t ru
             TRY_OUT(add_file(&m, folder, names.items[i]));
     write_text(&b, &m);
     TRY_OUT(buffer_close(&b));
-    path = join(folder, MANIFEST_NAME);
-    status = path ? file_write_all(path, b.bytes, (size_t)b.length) : ERR_MEMORY;
+    status = file_write_in(folder, MANIFEST_NAME, b.bytes, (size_t)b.length);
 out:
-    mem_free(path);
     buffer_free(&b);
     file_names_free(&names);
     manifest_free(&m);
@@ -235,44 +218,35 @@ out:
 
 int manifest_read(const char *folder, struct manifest *out)
 {
-    char *path = join(folder, MANIFEST_NAME), *bytes;
+    char path[FILE_PATH], *bytes;
     size_t length;
-    if (!path)
-        return ERR_MEMORY;
-    int status = file_exists(path)
-                     ? OK
-                     : fail(ERR_FORMAT,
-                            "'%s' has no " MANIFEST_NAME ": it was not written to its end, or not "
-                            "by lorash",
-                            folder);
-    if (!status)
-        status = file_read(path, LARGEST, &bytes, &length);
-    if (!status) {
-        status = manifest_parse(bytes, length, out);
-        if (status)
-            fail_in(status, "'%s'", path);
-        mem_free(bytes);
-    }
-    mem_free(path);
-    return status;
+    TRY(file_join(path, folder, MANIFEST_NAME));
+    if (!file_exists(path))
+        return fail(ERR_FORMAT,
+                    "'%s' has no " MANIFEST_NAME ": it was not written to its end, or not by "
+                    "lorash",
+                    folder);
+    TRY(file_read(path, LARGEST, &bytes, &length));
+    int status = manifest_parse(bytes, length, out);
+    mem_free(bytes);
+    return status ? fail_in(status, "'%s'", path) : OK;
 }
 
 static int check_file(const char *folder, const struct manifest_file *wanted)
 {
     struct manifest_file found = {0};
-    char *path = join(folder, wanted->name);
-    if (!path)
-        return ERR_MEMORY;
-    int status =
-        file_exists(path) ? hash_file(path, &found) : fail(ERR_FORMAT, "'%s' is missing", path);
-    if (!status && found.bytes != wanted->bytes)
-        status = fail(ERR_FORMAT, "'%s' has %" PRId64 " bytes, its manifest says %" PRId64, path,
-                      found.bytes, wanted->bytes);
-    if (!status && strcmp(found.sha256, wanted->sha256))
-        status =
-            fail(ERR_FORMAT, "'%s' is damaged: its SHA-256 is not the one of its manifest", path);
-    mem_free(path);
-    return status;
+    char path[FILE_PATH];
+    TRY(file_join(path, folder, wanted->name));
+    if (!file_exists(path))
+        return fail(ERR_FORMAT, "'%s' is missing", path);
+    TRY(hash_file(path, &found));
+    if (found.bytes != wanted->bytes)
+        return fail(ERR_FORMAT, "'%s' has %" PRId64 " bytes, its manifest says %" PRId64, path,
+                    found.bytes, wanted->bytes);
+    if (strcmp(found.sha256, wanted->sha256))
+        return fail(ERR_FORMAT, "'%s' is damaged: its SHA-256 is not the one of its manifest",
+                    path);
+    return OK;
 }
 
 int manifest_check(const char *folder, const struct manifest *m)

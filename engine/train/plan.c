@@ -6,6 +6,7 @@
 #include "engine/adapt/lora.h"
 #include "engine/data/pack.h"
 #include "engine/tensor/autograd.h"
+#include "engine/train/trainer_private.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
 
@@ -107,15 +108,7 @@ static int largest_pack(const struct examples *e, const struct training_argument
 
 static int shadow_step(struct model *m, const struct pack *p)
 {
-    struct batch_rows rows = {.tokens = p->tokens,
-                              .sequences = p->sequences,
-                              .targets = p->targets,
-                              .ids = p->ids,
-                              .positions = p->positions,
-                              .starts = p->starts,
-                              .sample = p->sample,
-                              .target_rows = p->target_rows,
-                              .target_ids = p->target_ids};
+    struct batch_rows rows = step_rows(p);
     struct batch b;
     struct tensor *loss = NULL;
     TRY(batch_from(m->ctx, &rows, m->config.vocab_size, &b));

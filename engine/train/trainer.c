@@ -3,6 +3,7 @@
  * trainer_step.c computes, trainer_eval.c evaluates, trainer_log.c keeps the log, trainer_save.c
  * decides about checkpoints and the best model. */
 #include "engine/adapt/lora.h"
+#include "engine/core/clock.h"
 #include "engine/train/trainer_private.h"
 #include "kernels/base/mem.h"
 #include "kernels/base/size.h"
@@ -10,7 +11,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 /* --- making ---------------------------------------------------------------------------------- */
 
@@ -164,16 +164,9 @@ int trainer_unfreeze(struct model *m)
 
 /* --- the machine ----------------------------------------------------------------------------- */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int next_eval(struct trainer *t, struct trainer_event *event)
 {
-    double begun = now();
+    double begun = clock_seconds();
     if (!t->in_eval) {
         t->eval_counts = true;
         TRY(eval_begin(t));
@@ -181,7 +174,7 @@ static int next_eval(struct trainer *t, struct trainer_event *event)
     if (t->eval_micro == t->eval_count) /* its time goes into the log entry */
         return eval_next(t, event);
     int status = eval_next(t, event);
-    t->eval_seconds += now() - begun;
+    t->eval_seconds += clock_seconds() - begun;
     return status;
 }
 
@@ -202,16 +195,16 @@ static int next_end(struct trainer *t, struct trainer_event *event)
 int trainer_next(struct trainer *t, struct trainer_event *event)
 {
     int status;
-    double begun = now();
+    double begun = clock_seconds();
     *event = (struct trainer_event){.kind = TRAINER_DONE, .total_steps = t->total_steps};
     if (t->in_eval || t->eval_pending) {
         status = next_eval(t, event);
     } else if (t->save_pending) {
         status = save_pending(t, event);
-        t->sums.seconds += now() - begun;
+        t->sums.seconds += clock_seconds() - begun;
     } else if (!trainer_ended(t)) {
         status = step_next(t, event);
-        t->sums.seconds += now() - begun;
+        t->sums.seconds += clock_seconds() - begun;
     } else {
         status = next_end(t, event);
     }

@@ -83,6 +83,8 @@ struct trainer {
 int step_next(struct trainer *t, struct trainer_event *event) MUST_CHECK;
 int step_cut_packs(const struct trainer *t, const struct examples *e, const int64_t *order,
                    int64_t n, int64_t **first, int64_t *room, int64_t *count) MUST_CHECK;
+/* The arrays of a pack as a batch's. */
+struct batch_rows step_rows(const struct pack *p);
 int step_make_batch(struct trainer *t, const struct examples *e, const int64_t *order, int64_t from,
                     int64_t to, struct batch *b) MUST_CHECK;
 int step_loss_room(struct context *ctx, struct tensor **losses, int64_t n) MUST_CHECK;

@@ -70,6 +70,19 @@ void trainer_drop_step(struct trainer *t)
     t->micro = 0;
 }
 
+struct batch_rows step_rows(const struct pack *p)
+{
+    return (struct batch_rows){.tokens = p->tokens,
+                               .sequences = p->sequences,
+                               .targets = p->targets,
+                               .ids = p->ids,
+                               .positions = p->positions,
+                               .starts = p->starts,
+                               .sample = p->sample,
+                               .target_rows = p->target_rows,
+                               .target_ids = p->target_ids};
+}
+
 /* Packs examples order[from..to) and copies them to the device. */
 int step_make_batch(struct trainer *t, const struct examples *e, const int64_t *order, int64_t from,
                     int64_t to, struct batch *b)
@@ -77,16 +90,7 @@ int step_make_batch(struct trainer *t, const struct examples *e, const int64_t *
     pack_clear(&t->pack);
     for (int64_t i = from; i < to; i++)
         TRY(pack_add(&t->pack, e, order[i]));
-    const struct pack *p = &t->pack;
-    struct batch_rows rows = {.tokens = p->tokens,
-                              .sequences = p->sequences,
-                              .targets = p->targets,
-                              .ids = p->ids,
-                              .positions = p->positions,
-                              .starts = p->starts,
-                              .sample = p->sample,
-                              .target_rows = p->target_rows,
-                              .target_ids = p->target_ids};
+    struct batch_rows rows = step_rows(&t->pack);
     return batch_from(t->m->ctx, &rows, t->m->config.vocab_size, b);
 }
 

@@ -14,22 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static int path_of(const char *folder, const char *name, char **out)
-{
-    struct buffer b = {0};
-    buffer_printf(&b, "%s/%s", folder, name);
-    int status = buffer_close(&b);
-    *out = b.bytes;
-    return status;
-}
-
+/* NULL = none that safetensors files hold. */
 static const char *dtype_of(const struct tensor *p)
 {
-    static const char *const names[DT_COUNT] = {
-        [DT_F32] = "F32", [DT_F64] = "F64", [DT_F16] = "F16", [DT_BF16] = "BF16"};
-    return names[p->view.dtype];
+    const struct format *f = format_of_dtype(p->view.dtype);
+    return f ? f->safetensors : NULL;
 }
-
 /* --- lists of tensors to be written ----------------------------------------------------------- */
 
 struct entries {
@@ -74,11 +64,9 @@ static int read_bytes(void *ctx, const struct safetensors_entry *e, void *bytes)
 static int entries_write(struct entries *e, const char *folder, const char *name)
 {
     static const char *const meta[] = {"format", "pt", NULL};
-    char *path;
-    TRY(path_of(folder, name, &path));
-    int status = safetensors_save(path, e->items, e->count, meta, read_bytes, NULL);
-    mem_free(path);
-    return status;
+    char path[FILE_PATH];
+    TRY(file_join(path, folder, name));
+    return safetensors_save(path, e->items, e->count, meta, read_bytes, NULL);
 }
 
 /* --- for others ------------------------------------------------------------------------------- */
@@ -113,16 +101,15 @@ static int write_readme(const struct model *m, const struct training_arguments *
                         const char *folder)
 {
     struct buffer b = {0};
-    char *path = NULL;
-    int status = path_of(folder, "README.md", &path);
-    if (!status && !file_exists(path)) { /* one that is there may be a person's own */
-        readme_text(&b, m, args);
-        status = buffer_close(&b);
-        if (!status)
-            status = file_write_all(path, b.bytes, (size_t)b.length);
-    }
+    char path[FILE_PATH];
+    TRY(file_join(path, folder, "README.md"));
+    if (file_exists(path)) /* it may be a person's own */
+        return OK;
+    readme_text(&b, m, args);
+    int status = buffer_close(&b);
+    if (!status)
+        status = file_write_all(path, b.bytes, (size_t)b.length);
     buffer_free(&b);
-    mem_free(path);
     return status;
 }
 
@@ -205,25 +192,21 @@ static int files_open(struct trainer *t, const char *folder, struct files *f)
 {
     struct file_names names = {0};
     struct lora *l = lora_of(t->m);
-    char *path = NULL;
+    char path[FILE_PATH];
     int status;
     *f = (struct files){.count = 0};
     if (l)
         TRY_OUT(lora_entries(l, add_name, f));
     TRY_OUT(file_list(folder, &names));
     for (int64_t i = 0; i < names.count; i++) {
-        size_t n = strlen(names.items[i]);
-        if (n < 12 || strcmp(names.items[i] + n - 12, ".safetensors") ||
+        if (!file_ends_in(names.items[i], ".safetensors") ||
             !strcmp(names.items[i], WEIGHTS_STATE) || f->count == 64)
             continue;
-        TRY_OUT(path_of(folder, names.items[i], &path));
+        TRY_OUT(file_join(path, folder, names.items[i]));
         TRY_OUT(safetensors_open(path, &f->items[f->count]));
         f->count++;
-        mem_free(path);
-        path = NULL;
     }
 out:
-    mem_free(path);
     file_names_free(&names);
     if (status)
         files_close(f);
@@ -341,20 +324,16 @@ static int add_named(struct loads *l, struct safetensors *state, const char *pre
                      const char *name, struct tensor *target)
 {
     int64_t index;
-    char found[64] = "";
+    char found[64], wanted[64];
     TRY(find_state(state, prefix, name, &index));
     if (index < 0)
         return fail(ERR_FORMAT, "'%s' has no %s%s", safetensors_path(state), prefix, name);
     const struct safetensors_tensor *s = safetensors_tensor(state, index);
     if (fits(s, target))
         return loads_add(l, target, state, index);
-    for (int i = 0, used = 0; i < s->ndim && used < 40; i++)
-        used += snprintf(found + used, sizeof found - (size_t)used, "%s%" PRId64, i ? "x" : "",
-                         s->shape[i]);
-    char wanted[64];
     return fail(ERR_FORMAT, "'%s': %s%s is %s of %s, wanted %s of %s", safetensors_path(state),
-                prefix, name, s->dtype, found, dtype_of(target),
-                tensor_shape_text(target, wanted, sizeof wanted));
+                prefix, name, s->dtype, shape_text(s->shape, s->ndim, found, sizeof found),
+                dtype_of(target), tensor_shape_text(target, wanted, sizeof wanted));
 }
 
 /* Every tensor of the trainer; each entry of the state file must be asked for. */
@@ -409,10 +388,10 @@ int weights_load(struct trainer *t, const char *folder, bool all)
     struct files f;
     struct loads l = {0};
     struct safetensors *state = NULL;
-    char *path = NULL;
+    char path[FILE_PATH];
     int status;
     TRY(files_open(t, folder, &f));
-    TRY_OUT(path_of(folder, WEIGHTS_STATE, &path));
+    TRY_OUT(file_join(path, folder, WEIGHTS_STATE));
     if (all || file_exists(path))
         TRY_OUT(safetensors_open(path, &state));
     TRY_OUT(collect(t, state, &f, all, &l));
@@ -421,6 +400,5 @@ out:
     safetensors_close(state);
     files_close(&f);
     mem_free(l.items);
-    mem_free(path);
     return status;
 }

@@ -74,6 +74,26 @@ static void plain_names(void **state)
     assert_false(file_is_plain_name("/etc"));
 }
 
+static void joining(void **state)
+{
+    char path[FILE_PATH], longest[FILE_PATH];
+    (void)state;
+    assert_int_equal(file_join(path, "a/b", "c"), OK);
+    assert_string_equal(path, "a/b/c");
+    assert_int_equal(file_join(path, "/", "c"), OK);
+    assert_string_equal(path, "/c");
+    assert_int_equal(file_join(path, "", "c"), OK);
+    assert_string_equal(path, "c");
+    memset(longest, 'x', sizeof longest);
+    longest[FILE_PATH - 3] = '\0';
+    assert_int_equal(file_join(path, longest, "y"), OK);
+    assert_int_equal(file_join(path, longest, "yz"), ERR_ARG);
+    assert_non_null(strstr(status_message(), "the path is too long"));
+    assert_true(file_ends_in("model.gguf", ".gguf"));
+    assert_true(file_ends_in(".gguf", ".gguf"));
+    assert_false(file_ends_in("gguf", ".gguf"));
+}
+
 static void globs(const char *pattern, const char *const *wanted)
 {
     struct file_names found = {0};
@@ -224,9 +244,11 @@ static void every_allocation_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(making),  TEST(plain_names),      TEST(globbing),
-        TEST(listing), TEST(renaming),         TEST(removing),
-        TEST(copying), TEST(every_call_fails), TEST(every_allocation_fails),
+        TEST(making),           TEST(plain_names),
+        TEST(joining),          TEST(globbing),
+        TEST(listing),          TEST(renaming),
+        TEST(removing),         TEST(copying),
+        TEST(every_call_fails), TEST(every_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

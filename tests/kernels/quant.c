@@ -118,6 +118,9 @@ static void table_is_sound(void **state)
         const struct format *f = &formats[i];
         assert_ptr_equal(format_by_name(f->name), f);
         assert_ptr_equal(format_by_ggml(f->ggml_type), f);
+        if (f->safetensors)
+            assert_ptr_equal(format_by_safetensors(f->safetensors), f);
+        assert_int_equal(f->safetensors != NULL, f->dtype != DT_BLOCK);
         assert_true(!strcasecmp(format_ggml_name(f->ggml_type), f->name));
         assert_non_null(strstr(formats_text, format_ggml_name(f->ggml_type)));
         assert_true(f->block > 0 && N % f->block == 0 && f->decode && f->encode);
@@ -131,6 +134,7 @@ static void table_is_sound(void **state)
     assert_null(format_by_name("q9"));
     assert_null(format_by_ggml(-1));
     assert_null(format_by_ggml(16));
+    assert_null(format_by_safetensors("F8_E4M3"));
     assert_null(format_of_dtype(DT_BLOCK));
     assert_null(format_of_dtype(DT_I32));
     assert_string_equal(format_ggml_name(12), "Q4_K");
