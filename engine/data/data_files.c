@@ -10,7 +10,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define PATH_BYTES 4096
 #define FILES_MAX 100000
 
 void data_files_free(struct data_files *d)
@@ -35,7 +34,7 @@ static bool is_split(const char *name)
     return word && strlen(name) < 64;
 }
 
-static int push(struct data_files *d, const char *split, const char *path)
+int data_files_push(struct data_files *d, const char *split, const char *path)
 {
     if (d->count == FILES_MAX)
         return fail(ERR_ARG, "over %d data files", FILES_MAX);
@@ -52,15 +51,15 @@ static int push(struct data_files *d, const char *split, const char *path)
 
 static int too_long(const char *path)
 {
-    return fail(ERR_ARG, "the path %.60s... is over %d bytes long", path, PATH_BYTES);
+    return fail(ERR_ARG, "the path %.60s... is over %d bytes long", path, FILE_PATH);
 }
 
 /* base/pattern, where what the base holds of * ? [ \ stands for itself in a pattern. */
-static int put_below(const char *base, const char *pattern, bool escape, char out[PATH_BYTES])
+static int put_below(const char *base, const char *pattern, bool escape, char out[FILE_PATH])
 {
     size_t used = 0;
     for (const char *p = base; p && *p; p++) {
-        if (used + 3 >= PATH_BYTES)
+        if (used + 3 >= FILE_PATH)
             return too_long(base);
         if (escape && strchr("*?[\\", *p))
             out[used++] = '\\';
@@ -68,7 +67,7 @@ static int put_below(const char *base, const char *pattern, bool escape, char ou
     }
     bool slash = used && out[used - 1] != '/';
     size_t length = strlen(pattern);
-    if (used + slash + length >= PATH_BYTES)
+    if (used + slash + length >= FILE_PATH)
         return too_long(pattern);
     if (slash)
         out[used++] = '/';
@@ -78,7 +77,7 @@ static int put_below(const char *base, const char *pattern, bool escape, char ou
 
 int data_files_add(struct data_files *d, const char *split, const char *base, const char *pattern)
 {
-    char path[PATH_BYTES];
+    char path[FILE_PATH];
     struct file_names names = {0};
     if (!is_split(split))
         return fail(ERR_ARG, "'%.60s' is no name of a split; hint: letters, digits and _ only",
@@ -86,12 +85,12 @@ int data_files_add(struct data_files *d, const char *split, const char *base, co
     bool many = file_is_pattern(pattern) && !file_exists(pattern);
     TRY(put_below(base && pattern[0] != '/' ? base : NULL, pattern, many, path));
     if (!many)
-        return push(d, split, path);
+        return data_files_push(d, split, path);
     int status = file_glob(path, &names);
     if (!status && names.count == 0)
         status = fail(ERR_IO, "no file matches %s", path);
     for (int64_t i = 0; i < names.count && !status; i++)
-        status = push(d, split, names.items[i]);
+        status = data_files_push(d, split, names.items[i]);
     file_names_free(&names);
     return status;
 }
@@ -162,7 +161,7 @@ static int add_name(struct file_names *names, const char *name)
 static int visit(const char *folder, const char *below, const char *name, struct file_names *todo,
                  struct file_names *files)
 {
-    char path[PATH_BYTES], inside[PATH_BYTES];
+    char path[FILE_PATH], inside[FILE_PATH];
     bool exists, is_folder;
     if (is_skipped(name))
         return OK;
@@ -178,7 +177,7 @@ static int visit(const char *folder, const char *below, const char *name, struct
 static int walk(const char *folder, struct file_names *files)
 {
     struct file_names todo = {0}; /* folders; the first is the folder itself */
-    char path[PATH_BYTES];
+    char path[FILE_PATH];
     int status = add_name(&todo, "");
     for (int64_t i = 0; i < todo.count && !status; i++) {
         struct file_names names = {0};
@@ -339,7 +338,7 @@ static int keep_one_format(struct data_files *d, const char *folder)
 /* By names, by the first rule that finds something. */
 static int by_names(struct data_files *d, const char *folder)
 {
-    char room[64], path[PATH_BYTES];
+    char room[64], path[FILE_PATH];
     struct file_names names = {0};
     int status = walk(folder, &names);
     if (!status && names.count > 1)
@@ -351,7 +350,7 @@ static int by_names(struct data_files *d, const char *folder)
                 continue;
             status = put_below(folder, names.items[i], false, path);
             if (!status)
-                status = push(d, split, path);
+                status = data_files_push(d, split, path);
         }
     file_names_free(&names);
     return status;
@@ -360,7 +359,7 @@ static int by_names(struct data_files *d, const char *folder)
 /* By README.md; adds nothing when it says nothing. */
 static int by_readme(struct data_files *d, const char *folder, const char *config)
 {
-    char path[PATH_BYTES], *text;
+    char path[FILE_PATH], *text;
     size_t length;
     struct data_files patterns = {0};
     bool exists, is_folder;
@@ -393,7 +392,7 @@ int data_files_find(struct data_files *d, const char *folder, const char *config
         status = keep_one_format(&found, folder);
     data_files_sort(&found);
     for (int64_t i = 0; i < found.count && !status; i++)
-        status = push(d, found.items[i].split, found.items[i].path);
+        status = data_files_push(d, found.items[i].split, found.items[i].path);
     data_files_free(&found);
     return status;
 }

@@ -26,6 +26,9 @@ struct data_files { /* zeroed = empty */
 
 void data_files_free(struct data_files *d); /* leaves it empty */
 
+/* Adds one path as it is. */
+int data_files_push(struct data_files *d, const char *split, const char *path) MUST_CHECK;
+
 /* Adds one path, or all files a pattern matches (sorted), below 'base' (NULL = as it stands).
  * ERR_IO when nothing matches, ERR_ARG for a split that is no name. */
 int data_files_add(struct data_files *d, const char *split, const char *base,

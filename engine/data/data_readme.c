@@ -69,20 +69,15 @@ static int add_pattern(struct reading *r, struct piece p)
     char path[1024];
     if (p.length == 0)
         return OK;
-    snprintf(path, sizeof path, "%s%s%.*s", r->folder, r->folder[0] ? "/" : "",
-             (int)(p.length < 400 ? p.length : 400), p.at);
+    if (p.length > 400)
+        return fail(ERR_FORMAT,
+                    "configs: the pattern '%.60s...' has %zu bytes, at most 400 are read", p.at,
+                    p.length);
+    snprintf(path, sizeof path, "%s%s%.*s", r->folder, r->folder[0] ? "/" : "", (int)p.length,
+             p.at);
     if (path[0] == '/' || strstr(path, ".."))
         return fail(ERR_FORMAT, "configs: the pattern '%.100s' leaves the folder", path);
-    struct data_files *d = &r->files;
-    TRY(mem_grow((void **)&d->items, &d->room, d->count + 1, sizeof *d->items));
-    struct data_file f = {mem_text(r->split, strlen(r->split)), mem_text(path, strlen(path))};
-    if (!f.split || !f.path) {
-        mem_free(f.split);
-        mem_free(f.path);
-        return ERR_MEMORY;
-    }
-    d->items[d->count++] = f;
-    return OK;
+    return data_files_push(&r->files, r->split, path);
 }
 
 /* One pattern, or [a, b]. */

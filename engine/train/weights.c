@@ -161,16 +161,17 @@ struct file_name {
 
 /* The files for others of a folder, opened. */
 struct files {
-    struct safetensors *items[64];
-    int count;
+    struct safetensors **items;
+    int64_t count, room;
     struct file_name *names;
     int64_t name_count, name_room;
 };
 
 static void files_close(struct files *f)
 {
-    for (int i = 0; i < f->count; i++)
+    for (int64_t i = 0; i < f->count; i++)
         safetensors_close(f->items[i]);
+    mem_free(f->items);
     for (int64_t i = 0; i < f->name_count; i++)
         mem_free(f->names[i].name);
     mem_free(f->names);
@@ -199,9 +200,9 @@ static int files_open(struct trainer *t, const char *folder, struct files *f)
         TRY_OUT(lora_entries(l, add_name, f));
     TRY_OUT(file_list(folder, &names));
     for (int64_t i = 0; i < names.count; i++) {
-        if (!file_ends_in(names.items[i], ".safetensors") ||
-            !strcmp(names.items[i], WEIGHTS_STATE) || f->count == 64)
+        if (!file_ends_in(names.items[i], ".safetensors") || !strcmp(names.items[i], WEIGHTS_STATE))
             continue;
+        TRY_OUT(mem_grow((void **)&f->items, &f->room, f->count + 1, sizeof *f->items));
         TRY_OUT(file_join(path, folder, names.items[i]));
         TRY_OUT(safetensors_open(path, &f->items[f->count]));
         f->count++;
@@ -229,7 +230,7 @@ static bool files_find(const struct files *f, const struct trained *x, struct sa
     for (int64_t i = 0; i < f->name_count; i++)
         if (f->names[i].tensor == x->param)
             name = f->names[i].name;
-    for (int i = 0; i < f->count; i++) {
+    for (int64_t i = 0; i < f->count; i++) {
         *index = safetensors_find(f->items[i], name);
         if (*index >= 0 && fits(safetensors_tensor(f->items[i], *index), x->param)) {
             *file = f->items[i];
